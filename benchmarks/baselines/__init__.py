@@ -1,0 +1,1 @@
+"""What people run otherwise, written down so that it can be measured beside ours."""

@@ -1,0 +1,1 @@
+"""From a Keras model to an int8 TFLite model that was checked against it."""
