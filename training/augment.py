@@ -1,0 +1,97 @@
+"""Random changes to training images that leave the emotion as it is. NumPy and OpenCV only."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge.records import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far the images are changed; each image draws its own amounts, evenly in each range.
+
+    Attributes:
+        flip: Probability of a left-right mirror image.
+        rotate_deg: Largest turn to either side, in degrees.
+        zoom: Smallest and largest magnification.
+        shift: Largest move in x and in y, as a share of the side.
+        brightness: Largest addition to the pixels, in grey levels of 255.
+        contrast: Smallest and largest factor on the distance from the image's mean.
+        erase: Probability that a rectangle is replaced by its image's mean grey.
+        erase_area: Smallest and largest area of that rectangle, as a share of the image.
+    """
+
+    flip: float = 0.5
+    rotate_deg: float = 12.0
+    zoom: tuple[float, float] = (0.85, 1.15)
+    shift: float = 0.1
+    brightness: float = 25.0
+    contrast: tuple[float, float] = (0.75, 1.3)
+    erase: float = 0.3
+    erase_area: tuple[float, float] = (0.02, 0.15)
+
+
+def augment(
+    images: Image, settings: Augmentation, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return changed copies of a batch.
+
+    Args:
+        images: uint8, ``(n, height, width)``.
+        settings: How far to change them.
+        generator: The only source of chance: the same state gives the same pictures.
+
+    Returns:
+        float32, ``(n, height, width)``, 0 to 255.
+    """
+    count, height, width = images.shape
+    moved = np.empty(images.shape, np.float32)
+    for index, matrix in enumerate(_affines(count, height, width, settings, generator)):
+        # One warp for mirror, turn, zoom and shift together: interpolating once blurs once.
+        moved[index] = cv2.warpAffine(
+            images[index],
+            matrix,
+            (width, height),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+    means = moved.mean(axis=(1, 2), keepdims=True)
+    contrast = generator.uniform(*settings.contrast, (count, 1, 1)).astype(np.float32)
+    added = generator.uniform(-settings.brightness, settings.brightness, (count, 1, 1))
+    changed = np.clip((moved - means) * contrast + means + added.astype(np.float32), 0, 255)
+    _erase(changed, settings, generator)
+    return changed
+
+
+def _affines(
+    count: int, height: int, width: int, settings: Augmentation, generator: np.random.Generator
+) -> NDArray[np.float64]:
+    """``(n, 2, 3)`` matrices from source to result, about the middle of the image."""
+    angle = np.deg2rad(generator.uniform(-settings.rotate_deg, settings.rotate_deg, count))
+    zoom = generator.uniform(*settings.zoom, count)
+    mirror = np.where(generator.random(count) < settings.flip, -1.0, 1.0)
+    shift = generator.uniform(-settings.shift, settings.shift, (count, 2)) * (width, height)
+    linear = np.empty((count, 2, 2))
+    linear[:, 0, 0] = linear[:, 1, 1] = zoom * np.cos(angle)
+    linear[:, 0, 1] = zoom * np.sin(angle)
+    linear[:, 1, 0] = -linear[:, 0, 1]
+    linear[:, :, 0] *= mirror[:, np.newaxis]
+    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    offset = middle - linear @ middle + shift
+    return np.concatenate([linear, offset[:, :, np.newaxis]], axis=2)
+
+
+def _erase(
+    images: NDArray[np.float32], settings: Augmentation, generator: np.random.Generator
+) -> None:
+    count, height, width = images.shape
+    for index in np.flatnonzero(generator.random(count) < settings.erase):
+        area = generator.uniform(*settings.erase_area) * height * width
+        ratio = np.exp(generator.uniform(-0.7, 0.7))
+        h = int(np.clip(np.sqrt(area * ratio), 1, height))
+        w = int(np.clip(np.sqrt(area / ratio), 1, width))
+        y, x = generator.integers(0, height - h + 1), generator.integers(0, width - w + 1)
+        images[index, y : y + h, x : x + w] = images[index].mean()
