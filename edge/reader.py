@@ -1,0 +1,75 @@
+"""One picture in, its readings out: the whole path without cameras and threads."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .cameras.files import read_image
+from .classifier import EmotionClassifier
+from .detectors import open_detector
+from .errors import DataError
+from .framing import to_grey
+from .pipeline import crop_faces
+from .records import Image, Reading
+
+
+class EmotionReader:
+    """Finds the faces of a picture and reads their emotions. It belongs to one thread."""
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        contract: Path | None = None,
+        detector: str = "haar",
+        detect_width: int = 640,
+        runtime: str = "auto",
+        threads: int = 1,
+    ):
+        """Load the detector and the model.
+
+        Args:
+            model: A shipped model's name or a file; None is the default.
+            contract: A contract file, for a model that carries none.
+            detector: Name of the detector.
+            detect_width: Width in pixels that pictures are shrunk to for it. Wider than in the
+                loop, because a single picture has time and no second chance.
+            runtime: ``auto``, ``litert`` or ``tflite``.
+            threads: CPU threads of one classification.
+
+        Raises:
+            ModelError: The model cannot be used.
+            UsageError: There is no such detector.
+        """
+        self._classifier = EmotionClassifier.open(
+            model, contract=contract, runtime=runtime, threads=threads
+        )
+        self._detector = open_detector(detector, width=detect_width)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The emotions, in the order of the scores."""
+        return self._classifier.contract.labels
+
+    def read(self, picture: str | Path | Image) -> list[Reading]:
+        """Read the faces of a picture, largest first; an empty list where none is found.
+
+        Args:
+            picture: A file, or a uint8 array: ``(height, width, 3)`` in blue-green-red order, as
+                OpenCV reads it, or ``(height, width)`` grey.
+
+        Raises:
+            DataError: The file cannot be read, or the array has another shape or type.
+        """
+        image = picture if isinstance(picture, np.ndarray) else read_image(Path(picture))
+        good_shape = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
+        if image.dtype != np.uint8 or not good_shape or image.size == 0:
+            raise DataError(
+                f"Expected a uint8 picture of (height, width, 3) or (height, width), got "
+                f"{image.dtype} of {image.shape}."
+            )
+        grey = to_grey(image)
+        faces = self._detector.detect(grey)
+        crops = crop_faces(grey, faces, self._detector.framing, self._classifier.size_wh)
+        scores = self._classifier.classify(crops)
+        return [Reading(*pair) for pair in zip(faces, scores, strict=True)]

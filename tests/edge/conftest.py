@@ -1,0 +1,227 @@
+"""Stand-ins for a camera, a detector and a classifier, and builders of what flows between them."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import flatbuffers
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from fer_edge.edge.cameras.demo import DemoCamera
+from fer_edge.edge.framing import Framing
+from fer_edge.edge.records import Box, EmotionScores, Face, Frame, Image, Reading, Result
+
+from ..conftest import EMOTIONS, tiny_tflite
+
+STAGES = ("capture", "detect", "classify")
+# Far above what anything here takes, even on a busy machine: only a hang goes beyond.
+HANG_S = 20.0
+
+
+def a_frame(index: int = 0, size_wh: tuple[int, int] = (64, 64), **changes) -> Frame:
+    """A grey-blue frame; its time is that of a camera with 10 frames a second."""
+    fields = {
+        "index": index,
+        "image": np.full((*size_wh[::-1], 3), (90, 80, 70), np.uint8),
+        "captured_ns": 1_000_000_000 + index * 100_000_000,
+        "captured_unix_s": 1_790_000_000.0 + index / 10,
+    }
+    return Frame(**{**fields, **changes})
+
+
+def a_face_at(x: float, y: float = 0.0, side: float = 40.0, **changes) -> Face:
+    """A square face, as a detector reports it."""
+    return Face(**{"box": Box(x, y, side, side), "score": 1.0, **changes})
+
+
+def scores_of(label: str = "happy", score: float = 0.7) -> EmotionScores:
+    """Scores in which ``label`` wins and the others share what is left."""
+    rest = (1 - score) / (len(EMOTIONS) - 1)
+    return EmotionScores(EMOTIONS, tuple(score if name == label else rest for name in EMOTIONS))
+
+
+def a_reading_at(x: float, y: float = 0.0, side: float = 40.0, **changes) -> Reading:
+    """A face with number 1 that looks happy, unless told otherwise."""
+    return Reading(a_face_at(x, y, side, **{"id": 1, **changes}), scores_of())
+
+
+def a_result(index: int = 0, *readings: Reading, age_ms: float = 20.0, **changes) -> Result:
+    """A result of :func:`a_frame`, delivered ``age_ms`` after its capture."""
+    frame = a_frame(index, **changes)
+    return Result(frame, readings, frame.captured_ns + round(age_ms * 1e6))
+
+
+class ScriptedCamera:
+    """Plays frames: a number of them or without end, each after a pause; may fail or hang.
+
+    Args:
+        count: Frames until the end; None goes on for ever.
+        lossless: As of a camera.
+        pause_s: Before each frame.
+        fails_at: Index at which ``error`` is raised.
+        hangs_at: Index at which ``read`` does not come back before :attr:`release` is set.
+    """
+
+    name, fps = "scripted", 30.0
+
+    def __init__(
+        self,
+        count: int | None = None,
+        *,
+        lossless: bool = True,
+        pause_s: float = 0.0,
+        fails_at: int | None = None,
+        error: BaseException | None = None,
+        hangs_at: int | None = None,
+    ):
+        self.lossless = lossless
+        self.handed_over = 0
+        self.release = threading.Event()
+        self._count, self._pause_s = count, pause_s
+        self._fails_at, self._error, self._hangs_at = fails_at, error, hangs_at
+
+    def read(self) -> Frame | None:
+        index = self.handed_over
+        if index == self._hangs_at:
+            self.release.wait(HANG_S)
+        if self._error is not None and index == self._fails_at:
+            raise self._error
+        if self._count is not None and index >= self._count:
+            return None
+        if self._pause_s:
+            time.sleep(self._pause_s)
+        self.handed_over += 1
+        return a_frame(index, captured_ns=time.monotonic_ns())
+
+
+class ScriptedDetector:
+    """Finds one face in every picture, or what ``finds`` says; may be slow and may fail."""
+
+    name, framing = "scripted", Framing()
+
+    def __init__(
+        self,
+        finds: Callable[[int], list[Face]] | None = None,
+        *,
+        pause_s: float = 0.0,
+        fails_at: int | None = None,
+        error: BaseException | None = None,
+    ):
+        self.calls = 0
+        self._finds = finds or (lambda _: [a_face_at(10, 10)])
+        self._pause_s, self._fails_at, self._error = pause_s, fails_at, error
+
+    def detect(self, grey: Image) -> list[Face]:
+        call, self.calls = self.calls, self.calls + 1
+        if self._error is not None and call == self._fails_at:
+            raise self._error
+        if self._pause_s:
+            time.sleep(self._pause_s)
+        return self._finds(call)
+
+
+class ScriptedClassifier:
+    """Calls every face happy; may be slow and may fail."""
+
+    size_wh = (48, 48)
+
+    def __init__(
+        self,
+        *,
+        pause_s: float = 0.0,
+        fails_at: int | None = None,
+        error: BaseException | None = None,
+    ):
+        self.calls = 0
+        self.seen: list[tuple[int, ...]] = []
+        self._pause_s, self._fails_at, self._error = pause_s, fails_at, error
+
+    def classify(self, faces: Image) -> list[EmotionScores]:
+        call, self.calls = self.calls, self.calls + 1
+        if self._error is not None and call == self._fails_at:
+            raise self._error
+        if self._pause_s:
+            time.sleep(self._pause_s)
+        self.seen.append(faces.shape)
+        return [scores_of() for _ in faces]
+
+
+def stage_threads() -> list[str]:
+    """Names of the threads of a pipeline that are alive."""
+    return sorted(thread.name for thread in threading.enumerate() if thread.name in STAGES)
+
+
+@pytest.fixture
+def no_threads_left() -> Iterator[None]:
+    """Fail where a test leaves a thread of a pipeline behind."""
+    assert stage_threads() == [], "an earlier test left threads behind"
+    yield
+    assert stage_threads() == []
+
+
+def wait_until(true: Callable[[], object], limit_s: float = HANG_S) -> None:
+    """Return as soon as something is so; fail after a limit that only a hang reaches."""
+    deadline = time.monotonic() + limit_s
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.002)
+
+
+def write_clip(path: Path, count: int = 12, size_wh: tuple[int, int] = (320, 240)) -> Path:
+    """A clip of the demo, every seventh frame of it."""
+    demo = DemoCamera(size_wh=size_wh, lossless=True)
+    codec = {".mp4": "mp4v", ".avi": "MJPG"}[path.suffix]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*codec), 25.0, size_wh)
+    assert writer.isOpened()
+    for index in range(count):
+        writer.write(demo.image(7 * index))
+    writer.release()
+    return path
+
+
+def tiny_variant(edit: Callable[[schema.ModelT], object]) -> bytes:
+    """:func:`tiny_tflite` with something changed in its flatbuffer's objects."""
+    model = schema.ModelT.InitFromPackedBuf(tiny_tflite())
+    edit(model)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def requantised(scale: float, zero_point: int) -> bytes:
+    """The tiny model with other steps: its logits are still the pixels, as far as they reach."""
+
+    def edit(model: schema.ModelT) -> None:
+        for tensor in model.subgraphs[0].tensors:
+            if tensor.type == schema.TensorType.INT8:
+                tensor.quantization.scale = [scale]
+                tensor.quantization.zeroPoint = [zero_point]
+
+    return tiny_variant(edit)
+
+
+def as_float(model: schema.ModelT) -> None:
+    """Edit the tiny model into a float one."""
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.type == schema.TensorType.INT8:
+            tensor.type, tensor.quantization = schema.TensorType.FLOAT32, None
+
+
+def with_input(*shape: int) -> Callable[[schema.ModelT], None]:
+    """An edit that gives the tiny model another input, of which it still reads seven pixels."""
+
+    def edit(model: schema.ModelT) -> None:
+        model.subgraphs[0].tensors[0].shape = list(shape)
+
+    return edit
+
+
+def row_of(*pixels: int, size_wh: tuple[int, int] = (48, 48)) -> np.ndarray:
+    """A face, uint8 ``(1, height, width)``, whose first pixels are the tiny model's logits."""
+    face = np.full((1, *size_wh[::-1]), 99, np.uint8)
+    face[0, 0, : len(pixels)] = pixels
+    return face
