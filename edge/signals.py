@@ -1,0 +1,89 @@
+"""Ctrl-C and SIGTERM end the process in time, whatever it is doing.
+
+The handlers only ask the loop to stop. A native call that does not come back (a camera driver, a
+pipe that nobody reads) would keep Python from running them, so a thread of its own hears the signal
+too and ends the process when the time is up, or at once at a second signal.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from .errors import EXIT_INTERRUPTED, EXIT_OK
+
+# The documented limit is 3 s; the loop itself waits 2.5 s for its threads.
+_LIMIT_S = 2.8
+_EXIT_CODES = {signal.SIGINT: EXIT_INTERRUPTED, signal.SIGTERM: EXIT_OK}
+
+
+@dataclass(slots=True)
+class Stop:
+    """What was heard: the exit code of the first signal, or None while there was none."""
+
+    exit_code: int | None = None
+
+
+@contextmanager
+def stopping_on_signals(stop: Callable[[], None]) -> Iterator[Stop]:
+    """Within the block, SIGINT and SIGTERM call ``stop`` and, 2.8 s later, end the process.
+
+    Outside of the main thread, where Python takes no signals, the block changes nothing.
+    """
+    heard = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield heard
+        return
+
+    def handle(number: int, _frame: object) -> None:
+        if heard.exit_code is None:
+            heard.exit_code = _EXIT_CODES[signal.Signals(number)]
+        stop()
+
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    done = threading.Event()
+    watchdog = threading.Thread(target=_watch, args=(reader, done), name="signals", daemon=True)
+    watchdog.start()
+    before = {number: signal.signal(number, handle) for number in _EXIT_CODES}
+    # The C level writes the signal's number there at once, even while Python code cannot run.
+    wakeup = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    try:
+        yield heard
+    finally:
+        done.set()
+        signal.set_wakeup_fd(wakeup)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(writer)
+        watchdog.join(1.0)
+
+
+def _watch(reader: int, done: threading.Event) -> None:
+    """Wait for a signal's byte (or the end of the pipe), then for the time to be up."""
+    try:
+        heard = [byte for byte in os.read(reader, 1) if byte in _EXIT_CODES]
+        if not heard:
+            return
+        again = threading.Thread(target=_leave_on_second, args=(reader, done), daemon=True)
+        again.start()
+        if not done.wait(_LIMIT_S):
+            _leave(heard[0], "a thread did not end in time")
+        again.join(1.0)
+    finally:
+        os.close(reader)
+
+
+def _leave_on_second(reader: int, done: threading.Event) -> None:
+    for byte in os.read(reader, 1):
+        if byte in _EXIT_CODES and not done.is_set():
+            _leave(byte, "a second signal came")
+
+
+def _leave(number: int, why: str) -> None:
+    sys.stderr.write(f"fer-edge: ended at once, because {why}.\n")
+    sys.stderr.flush()
+    os._exit(_EXIT_CODES[signal.Signals(number)])

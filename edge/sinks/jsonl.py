@@ -1,0 +1,107 @@
+"""Results as JSON lines, schema version 1: documented in docs/json-lines.md."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from io import RawIOBase
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self
+
+from ..errors import SinkError
+from ..records import Reading, Result
+from . import refuse_to_overwrite
+
+SCHEMA_VERSION = 1
+
+
+def result_document(result: Result) -> dict[str, Any]:
+    """A result as the object of one line."""
+    frame = result.frame
+    moment = datetime.fromtimestamp(frame.captured_unix_s, UTC)
+    return {
+        "schema": SCHEMA_VERSION,
+        "frame": frame.index,
+        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "monotonic_ns": frame.captured_ns,
+        "age_ms": round(result.age_ms, 3),
+        "size_wh": list(frame.size_wh),
+        "faces": [_face(reading) for reading in result.readings],
+    }
+
+
+def _face(reading: Reading) -> dict[str, Any]:
+    box = reading.box
+    return {
+        "id": reading.face.id,
+        "box_px": [round(side, 2) for side in (box.x_px, box.y_px, box.w_px, box.h_px)],
+        "detector_score": round(reading.face.score, 4),
+        "label": reading.label,
+        "scores": {label: round(p, 5) for label, p in reading.scores.as_dict().items()},
+    }
+
+
+class JsonLinesSink:
+    """Writes a line a result to a file, or to standard output (``-``), without a buffer."""
+
+    def __init__(self, target: str, *, overwrite: bool = False):
+        """Choose the target; it is opened by ``with``.
+
+        Raises:
+            SinkError: The file exists and ``overwrite`` is False, its folder is missing, or there
+                is no standard output.
+        """
+        self._target, self._overwrite = target, overwrite
+        if target != "-":
+            refuse_to_overwrite(Path(target), overwrite=overwrite)
+        elif sys.stdout is None:
+            raise SinkError("Cannot write JSON lines to -: the standard output is closed.")
+        self._file: RawIOBase | BinaryIO | None = None
+        self._lines = 0
+
+    def __enter__(self) -> Self:
+        try:
+            if self._target == "-":
+                self._file = sys.stdout.buffer
+            else:
+                # "x" as well as the check before: another process may have made it meanwhile. No
+                # buffer, so that nothing is left to be written when it is closed.
+                self._file = open(self._target, "wb" if self._overwrite else "xb", buffering=0)
+        except OSError as exc:
+            raise SinkError(f"Cannot write {self._target}: {exc.strerror}.") from exc
+        return self
+
+    def write(self, result: Result) -> None:
+        """Write one line.
+
+        Raises:
+            SinkError: The disk is full, or the file is gone.
+            BrokenPipeError: Whoever read the standard output has left.
+        """
+        if self._file is None:
+            raise SinkError("A JsonLinesSink is opened by `with` before it is written to.")
+        line = json.dumps(result_document(result), separators=(",", ":")) + "\n"
+        rest = memoryview(line.encode())
+        try:
+            while rest:
+                # An unbuffered file may take less than it is given.
+                rest = rest[self._file.write(rest) :]
+            self._file.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as exc:
+            raise SinkError(f"Cannot write {self._target}: {exc.strerror}.") from exc
+        self._lines += 1
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._file is None or self._target == "-":
+            return
+        self._file.close()
+        if kind is not None and self._lines == 0 and not self._overwrite:
+            # Another output failed before this one got anything: no empty file is left.
+            Path(self._target).unlink(missing_ok=True)
