@@ -1,0 +1,370 @@
+"""From a Keras model to int8: what comes out, what is checked, what is refused."""
+
+import dataclasses
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+keras = pytest.importorskip("keras", reason="needs the extra [train]")
+
+from fer_edge.convert.calibration import load_calibration  # noqa: E402
+from fer_edge.convert.keras_backend import load_keras_model  # noqa: E402
+from fer_edge.convert.quantize import MIN_AGREEMENT, Converted, compare, convert  # noqa: E402
+from fer_edge.edge.classifier import EmotionClassifier  # noqa: E402
+from fer_edge.edge.cli import cli  # noqa: E402
+from fer_edge.edge.contract import (  # noqa: E402
+    file_sha256,
+    read_contract,
+    read_sidecar,
+    sidecar_path,
+    write_sidecar,
+)
+from fer_edge.edge.errors import FerEdgeError, GateError, ModelError  # noqa: E402
+from fer_edge.edge.framing import to_float  # noqa: E402
+from fer_edge.edge.runtime import load_network  # noqa: E402
+
+from ..conftest import EMOTIONS, a_contract, tiny_tflite  # noqa: E402
+from .conftest import patterned_faces, write_faces  # noqa: E402
+
+# Keras 3.15 writes its variables to HDF5 through an __array__ of before NumPy 2.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+)
+
+HANG_S = 300
+
+
+@pytest.fixture(scope="module")
+def calibration(trained):
+    return load_calibration(trained.with_suffix(".calibration.npz"))
+
+
+@pytest.fixture(scope="module")
+def converted(trained, calibration) -> Converted:
+    return convert(trained, calibration)
+
+
+# -------------------------------------------------------------------------------- what comes out
+
+
+def test_input_and_output_are_int8_of_one_face(converted):
+    network = load_network(converted.content)
+
+    assert (network.input.shape, network.input.dtype) == ((1, 48, 48, 1), np.int8)
+    assert (network.output.shape, network.output.dtype) == ((1, 7), np.int8)
+    # Raw pixels: a step is one of them, so the device flips a bit and computes nothing.
+    assert network.input.scale == pytest.approx(1.0)
+    assert network.input.zero_point == -128
+
+
+def test_it_names_the_faces_as_the_float_model_does(converted, trained):
+    images, labels = patterned_faces(per_class=20, seed=99)
+    classifier = EmotionClassifier(converted.content, converted.contract)
+    float_model = load_keras_model(trained)
+
+    found = classifier.outputs(images)
+
+    expected = float_model.predict(to_float(images), verbose=0)
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= MIN_AGREEMENT
+    assert (found.argmax(axis=1) == labels).mean() > 0.8
+    assert np.abs(found - expected).mean() < 0.05 * np.ptp(expected)
+
+
+def test_the_contract_inside_tells_where_it_comes_from(converted, trained, calibration):
+    parent = read_sidecar(trained)
+
+    contract = read_contract(converted.content)
+
+    assert contract == converted.contract
+    assert contract.parent_sha256 == parent.content_sha256 == file_sha256(trained)
+    assert contract.content_sha256 != parent.content_sha256
+    assert contract.calibration == {
+        "source": "model.calibration.npz",
+        "sha256": file_sha256(trained.with_suffix(".calibration.npz")),
+        "count": len(calibration.calibrate),
+    }
+    network = load_network(converted.content)
+    assert contract.quantisation == {
+        "type": "int8",
+        "input": {"scale": network.input.scale, "zero_point": network.input.zero_point},
+        "output": {"scale": network.output.scale, "zero_point": network.output.zero_point},
+    }
+    # All else is the parent's.
+    changed = ("quantisation", "calibration", "parent_sha256", "content_sha256")
+    ours = {name: getattr(parent, name) for name in changed}
+    assert dataclasses.replace(contract, **ours) == parent
+
+
+def test_parity_counts_the_faces_that_were_not_calibrated_on(converted, calibration):
+    parity = converted.parity
+
+    assert parity.count == len(calibration.check)
+    assert MIN_AGREEMENT <= parity.agreement <= 1
+    assert 0 < parity.mean_difference <= parity.largest_difference < 3
+
+
+def test_a_step_of_the_output_is_finer_than_the_answers(converted):
+    """The logits must not all fall on a few steps."""
+    images, _ = patterned_faces(per_class=10, seed=5)
+    network = load_network(converted.content)
+
+    found = EmotionClassifier(converted.content, converted.contract).outputs(images)
+
+    assert len(np.unique(found)) > 40
+    assert np.ptp(found) > 100 * network.output.scale
+
+
+class Answering:
+    """A Keras model that answers these outputs."""
+
+    def __init__(self, outputs):
+        self._outputs = np.asarray(outputs, np.float32)
+
+    def predict(self, faces, verbose):
+        assert faces.shape == (len(self._outputs), 48, 48, 1)
+        return self._outputs
+
+
+def test_parity_by_hand():
+    # The tiny model's logits are the first seven pixels of a face.
+    faces = np.zeros((4, 48, 48), np.uint8)
+    faces[:, 0, :3] = [(9, 5, 0), (9, 5, 0), (5, 9, 0), (5, 5, 1)]
+    expected = faces[:, 0, :7].astype(np.float32)
+    expected[0, 0] += 0.5  # the same winner
+    expected[1, 1] += 4.5  # 9.5: another winner
+    expected[3, 2] += 6.0  # another winner, and the largest difference
+
+    parity = compare(Answering(expected), EmotionClassifier(tiny_tflite(), a_contract()), faces)
+
+    assert (parity.count, parity.agreement, parity.largest_difference) == (4, 0.5, 6.0)
+    assert parity.mean_difference == pytest.approx((0.5 + 4.5 + 6.0) / 28)
+
+
+# ---------------------------------------------------------------------------------------- writing
+
+
+def test_a_file_is_written_whole_and_can_be_opened(converted, tmp_path):
+    path = tmp_path / "int8.tflite"
+
+    converted.write(path)
+
+    assert EmotionClassifier.open(path).contract == converted.contract
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_exists_is_not_overwritten(converted, tmp_path):
+    path = tmp_path / "int8.tflite"
+    path.write_text("precious")
+
+    with pytest.raises(ModelError, match=r"int8.tflite exists.*--overwrite"):
+        converted.write(path)
+    assert path.read_text() == "precious"
+
+    converted.write(path, overwrite=True)
+    assert path.read_bytes() == converted.content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# Each case: where it cannot be written.
+@pytest.mark.parametrize("target", ["missing/int8.tflite", "file/int8.tflite", "folder"])
+def test_where_it_cannot_be_written_nothing_is_left(converted, tmp_path, target):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+
+    with pytest.raises(ModelError, match="Cannot write"):
+        converted.write(tmp_path / target, overwrite=True)
+
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "folder"}
+
+
+# -------------------------------------------------------------------------------------- the gate
+
+
+def with_black_faces(calibration):
+    """Ranges from faces that show nothing: every other face is then cut off at them."""
+    return dataclasses.replace(calibration, calibrate=np.zeros_like(calibration.calibrate))
+
+
+def test_a_model_that_answers_otherwise_is_not_handed_out(
+    trained, calibration, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    with pytest.raises(GateError, match=r"on [0-8].* of 196 faces, expected 97") as caught:
+        convert(trained, with_black_faces(calibration))
+
+    assert "--calibrate" in str(caught.value)
+    assert caught.value.exit_code == 5
+    assert list(tmp_path.iterdir()) == [], "something is left in the temporary folder"
+
+
+def call(*arguments: object):
+    result = CliRunner().invoke(cli, ["convert", *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_the_gate_ends_with_code_5_and_leaves_no_file(copied, calibration):
+    both = np.concatenate([np.zeros((7 * 72, 48, 48), np.uint8), calibration.check])
+    labels = np.concatenate([np.repeat(np.arange(7), 72), np.full(len(calibration.check), 7)])
+    black = write_faces(copied.with_name("black.npz"), both, labels)
+    before = sorted(copied.parent.iterdir())
+
+    result = call(copied, "--calibrate", black)
+
+    assert result.exit_code == 5
+    assert "No file was written" in result.stderr
+    assert sorted(copied.parent.iterdir()) == before
+
+
+def test_the_command_in_a_process_of_its_own_says_one_line(copied):
+    """Without TensorFlow's chatter around it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fer_edge.edge.cli", "convert", copied.name],
+        cwd=copied.parent,
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("model.tflite: ")
+    assert "of 196 faces" in line
+    assert EmotionClassifier.open(copied.with_suffix(".tflite")).contract.name == "patterned"
+
+
+# ---------------------------------------------------------------------------------------- refusals
+
+
+def test_an_output_that_exists_is_refused_before_the_work(copied):
+    copied.with_suffix(".tflite").write_text("precious")
+
+    result = call(copied)
+
+    assert (result.exit_code, copied.with_suffix(".tflite").read_text()) == (4, "precious")
+    assert "--overwrite" in result.stderr
+
+
+def test_without_faces_beside_it_the_command_says_calibrate(copied):
+    copied.with_suffix(".calibration.npz").unlink()
+
+    result = call(copied)
+
+    assert result.exit_code == 1
+    assert "--calibrate" in result.stderr
+    assert not copied.with_suffix(".tflite").exists()
+
+
+def test_a_model_without_a_contract_is_refused(copied):
+    sidecar_path(copied).unlink()
+
+    result = call(copied)
+
+    assert result.exit_code == 4
+    assert "model.keras has no contract" in result.stderr
+
+
+def test_a_model_that_is_not_the_contract_s_is_refused(copied, calibration):
+    copied.write_bytes(copied.read_bytes() + b"\0")
+
+    with pytest.raises(ModelError, match="digests differ"):
+        convert(copied, calibration)
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def turned(content: bytes) -> bytes:
+    changed = bytearray(content)
+    changed[len(changed) // 2] ^= 0xFF
+    return bytes(changed)
+
+
+# What is in the .keras file instead; the contract's digest is that of the damaged file.
+@pytest.mark.parametrize("damage", [cut, turned, lambda content: b"no model", lambda content: b""])
+def test_a_damaged_keras_file_is_refused(copied, calibration, damage):
+    copied.write_bytes(damage(copied.read_bytes()))
+    write_sidecar(copied, a_contract())
+
+    with pytest.raises(ModelError, match=r"model.keras"):
+        convert(copied, calibration)
+
+
+def saved(path: Path, model, **changes) -> Path:
+    model.save(path)
+    write_sidecar(path, a_contract(**changes))
+    return path
+
+
+def test_code_in_a_keras_file_is_not_run(tmp_path, calibration):
+    marker = tmp_path / "was run"
+    pixels = keras.Input((48, 48, 1))
+    x = keras.layers.Lambda(lambda x, path=str(marker): (open(path, "w").close(), x)[1])(pixels)
+    outputs = keras.layers.Dense(7)(keras.layers.GlobalAveragePooling2D()(x))
+    path = saved(tmp_path / "lambda.keras", keras.Model(pixels, outputs))
+    assert marker.exists(), "the test's own model runs it, when it is built"
+    marker.unlink()
+
+    with pytest.raises(ModelError, match=r"Cannot load .*lambda.keras"):
+        convert(path, calibration)
+
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.tflite", "folder.keras", "missing.keras"])
+def test_only_a_single_keras_file_is_loaded(tmp_path, name):
+    (tmp_path / "model.h5").touch()
+    (tmp_path / "model.tflite").touch()
+    (tmp_path / "folder.keras").mkdir()
+
+    with pytest.raises(ModelError, match=r"Expected a single .keras file"):
+        load_keras_model(tmp_path / name)
+
+
+def small_net(side: int = 48, channels: int = 1, classes: int = 7, activation=None):
+    pixels = keras.Input((side, side, channels))
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.Conv2D(4, 3, strides=4, activation="relu")(x)
+    outputs = keras.layers.Dense(classes, activation=activation)(keras.layers.Flatten()(x))
+    return keras.Model(pixels, outputs)
+
+
+# Each case: a net, what its contract says beside the usual, what the error says.
+MISMATCHES = {
+    "a larger input": (
+        {"side": 64},
+        {"input_size_wh": (64, 64)},
+        r"takes 64x64 pixels in 1 channels, the calibration faces have \(48, 48\)",
+    ),
+    "colour": ({"channels": 3}, {"input_channels": 3}, "takes 48x48 pixels in 3 channels"),
+    "an input that is not the contract's": ({"side": 40}, {}, "(?i)input|cannot convert"),
+    "fewer answers": ({"classes": 5}, {}, r"names 7 labels, the model's output .*\(1, 5\)"),
+    "fewer labels": ({}, {"labels": EMOTIONS[:3]}, "names 3 labels"),
+    "a detector": ({}, {"kind": "face-detector"}, "Expected an emotion-classifier"),
+    "probabilities called logits": ({"activation": "softmax"}, {}, "probabilities"),
+}
+
+
+@pytest.mark.parametrize(("net", "changes", "said"), MISMATCHES.values(), ids=MISMATCHES)
+def test_a_model_that_is_not_what_its_contract_says_is_refused(
+    tmp_path, calibration, net, changes, said
+):
+    path = saved(tmp_path / "model.keras", small_net(**net), **changes)
+
+    with pytest.raises(ModelError, match=said):
+        convert(path, calibration)
+
+
+def test_another_backend_is_told_apart(trained, monkeypatch):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+
+    with pytest.raises(FerEdgeError, match="Keras runs on jax in this process"):
+        load_keras_model(trained)
