@@ -1,0 +1,548 @@
+"""Walks the imports of the four folders and fails on an arrow that the design does not have.
+
+The rules are data at the top; `walk` and the functions under it are small enough to be tested on
+made-up sources, at the end of the file, so that each rule is known to be able to fail.
+"""
+
+import ast
+import configparser
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDERS = ("edge", "convert", "training", "benchmarks")
+MAX_LINES = 420
+
+# What reads the data and scores the answers: of training, convert may use this much, and none of
+# it may load TensorFlow.
+LIGHT_TRAINING = ("datasets", "dataset_readers", "dataset_cache", "metrics")
+
+# Which of our folders a folder may import; a tuple of module names narrows it down.
+OURS: dict[str, dict[str, tuple[str, ...] | None]] = {
+    "edge": {},
+    "convert": {"edge": None, "training": LIGHT_TRAINING},
+    "training": {"edge": None},
+    "benchmarks": {"edge": None, "convert": None, "training": None},
+}
+
+# What a folder may import beside the standard library, anywhere in a module.
+_EDGE = {"numpy", "cv2", "ai_edge_litert", "tflite_runtime", "flatbuffers", "click", "rich"}
+ANYWHERE = {
+    "edge": _EDGE,
+    "convert": _EDGE,
+    "training": _EDGE | {"keras", "sklearn", "matplotlib", "platformdirs"},
+    "benchmarks": _EDGE | {"matplotlib", "keras", "tensorflow", "psutil"},
+}
+# What it may import in addition, but only in a function: it is big, or there on some machines only.
+LAZILY = {
+    "edge": {"picamera2", "libcamera"},
+    "convert": {"tensorflow", "keras"},
+    "training": set(),
+    "benchmarks": set(),
+}
+# What importing a cli.py may load, at its top and at the top of what of ours it imports there.
+CLI_TOP = {"click"}
+
+
+@dataclass(frozen=True)
+class Import:
+    """One imported module: its full name, where, and at what time it is imported."""
+
+    target: str
+    line: int
+    lazy: bool = False
+    typing_only: bool = False
+    absolute_ours: bool = False
+
+    @property
+    def top(self) -> str:
+        return self.target.partition(".")[0]
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file, under the name that users import it by."""
+
+    name: str
+    source: str
+    is_package: bool = False
+
+    @property
+    def folder(self) -> str:
+        return self.name.split(".")[1]
+
+    @property
+    def is_cli(self) -> bool:
+        return self.name == f"fer_edge.{self.folder}.cli"
+
+
+Tree = Mapping[str, Module]
+
+
+def read_tree(root: Path) -> dict[str, Module]:
+    """All modules of the four folders, by name."""
+    tree = {}
+    for folder in FOLDERS:
+        for path in sorted((root / folder).rglob("*.py")):
+            parts = list(path.relative_to(root).with_suffix("").parts)
+            is_package = parts[-1] == "__init__"
+            name = ".".join(["fer_edge", *(parts[:-1] if is_package else parts)])
+            tree[name] = Module(name, path.read_text(encoding="utf-8"), is_package)
+    return tree
+
+
+def walk(module: Module, tree: Tree) -> list[Import]:
+    """All imports of a module, relative ones resolved, with those in functions and strings."""
+    found: list[Import] = []
+
+    def visit(node: ast.AST, lazy: bool, typing_only: bool) -> None:
+        for target, absolute in _targets(node, module, tree):
+            line = getattr(node, "lineno", 0)
+            found.append(Import(target, line, lazy, typing_only, absolute))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            # Decorators and defaults run at the top, but an import cannot stand there.
+            lazy = True
+        if isinstance(node, ast.If) and _is_type_checking(node.test):
+            for child in node.body:
+                visit(child, lazy, True)
+            for child in node.orelse:
+                visit(child, lazy, typing_only)
+            return
+        for child in ast.iter_child_nodes(node):
+            visit(child, lazy, typing_only)
+
+    visit(ast.parse(module.source), lazy=False, typing_only=False)
+    return found
+
+
+def _targets(node: ast.AST, module: Module, tree: Tree) -> Iterable[tuple[str, bool]]:
+    """The modules that one node imports, each with whether it names one of ours absolutely."""
+    if isinstance(node, ast.Import):
+        for alias in node.names:
+            yield alias.name, _is_absolute_ours(alias.name)
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        if node.level:
+            parts = module.name.split(".")
+            # One dot is the package that the module lies in; a package lies in itself.
+            up = node.level - 1 if module.is_package else node.level
+            base = ".".join([*parts[: len(parts) - up], *([base] if base else [])])
+        for alias in node.names:
+            full = f"{base}.{alias.name}"
+            absolute = not node.level and _is_absolute_ours(base)
+            yield (full if full in tree else base), absolute
+    elif (
+        isinstance(node, ast.Call)
+        and ast.unparse(node.func) in ("import_module", "importlib.import_module", "__import__")
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+        and not node.args[0].value.startswith(".")
+        # It names the commands of the other folders as strings and imports them when called.
+        and module.name != "fer_edge.edge.cli"
+    ):
+        yield node.args[0].value, _is_absolute_ours(node.args[0].value)
+
+
+def _is_absolute_ours(name: str) -> bool:
+    return name.partition(".")[0] in ("fer_edge", *FOLDERS)
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def wrong_arrows(module: Module, tree: Tree) -> list[str]:
+    """Imports that the design's table does not have, as ``name:line: what``."""
+    found = []
+    for item in walk(module, tree):
+        problem = None
+        if item.absolute_ours:
+            problem = f"imports {item.target} absolutely; import relatively"
+        elif item.top == "fer_edge":
+            problem = _wrong_of_ours(module, item)
+        elif item.top not in sys.stdlib_module_names and not item.typing_only:
+            if item.top in ANYWHERE[module.folder]:
+                continue
+            if item.top in LAZILY[module.folder]:
+                problem = None if item.lazy else f"imports {item.top} at the top, not in a function"
+            else:
+                problem = f"imports {item.top}"
+        if problem:
+            found.append(f"{module.name}:{item.line}: {problem}")
+    return found
+
+
+def _wrong_of_ours(module: Module, item: Import) -> str | None:
+    folder, _, rest = item.target.removeprefix("fer_edge").lstrip(".").partition(".")
+    if folder == module.folder:
+        return None
+    allowed = OURS[module.folder]
+    if folder not in allowed:
+        return f"{module.folder} imports {folder or 'fer_edge'}"
+    narrowed = allowed[folder]
+    if narrowed is not None and rest not in narrowed:
+        return f"{module.folder} imports {item.target}, of which it may only {', '.join(narrowed)}"
+    return None
+
+
+def reached(start: str, tree: Tree, *, lazy: bool) -> dict[str, str]:
+    """Foreign modules (top names) that importing a module of ours leads to, and through which.
+
+    With ``lazy`` also what its functions import when they are called.
+    """
+    foreign: dict[str, str] = {}
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in tree:
+            continue
+        seen.add(name)
+        parent = name.rpartition(".")[0]
+        # Importing a module runs the __init__ of the packages that it lies in, too.
+        waiting.append(parent)
+        for item in walk(tree[name], tree):
+            if item.typing_only or (item.lazy and not lazy):
+                continue
+            if item.top == "fer_edge":
+                waiting.append(item.target)
+            elif item.top not in sys.stdlib_module_names:
+                foreign.setdefault(item.top, name)
+    return foreign
+
+
+def heavy_light_modules(tree: Tree) -> list[str]:
+    """Modules of training that must know no TensorFlow, and lead to it."""
+    found = []
+    for name in tree:
+        folder, _, rest = name.removeprefix("fer_edge.").partition(".")
+        if folder == "training" and (rest in LIGHT_TRAINING or rest.startswith("dataset_")):
+            bad = {"keras", "tensorflow"} & reached(name, tree, lazy=True).keys()
+            found += [f"{name}: leads to {foreign}" for foreign in sorted(bad)]
+    return found
+
+
+def heavy_clis(tree: Tree) -> list[str]:
+    """Files cli.py whose import loads more than click."""
+    return [
+        f"{name}: its top loads {foreign} (through {through})"
+        for name, module in tree.items()
+        if module.is_cli
+        for foreign, through in reached(name, tree, lazy=False).items()
+        if foreign not in CLI_TOP
+    ]
+
+
+def bad_statements(module: Module) -> list[str]:
+    """``assert`` and ``raise Exception``, which say nothing to a user and vanish under ``-O``."""
+    found = []
+    for node in ast.walk(ast.parse(module.source)):
+        if isinstance(node, ast.Assert):
+            found.append(f"{module.name}:{node.lineno}: assert")
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            if isinstance(raised, ast.Name) and raised.id in ("Exception", "BaseException"):
+                found.append(f"{module.name}:{node.lineno}: raise {raised.id}")
+    return found
+
+
+def bad_shape(module: Module) -> list[str]:
+    """A module that is too long to be read in one go, or does not say what it is for."""
+    found = []
+    lines = module.source.count("\n")
+    if lines > MAX_LINES:
+        found.append(f"{module.name}: {lines} lines, more than {MAX_LINES}")
+    if not (ast.get_docstring(ast.parse(module.source)) or "").strip():
+        found.append(f"{module.name}: no docstring")
+    return found
+
+
+def bad_packages(root: Path) -> list[str]:
+    """Differences between the packages on disk and those that setup.cfg puts into the wheel."""
+    config = configparser.ConfigParser()
+    config.read(root / "setup.cfg", encoding="utf-8")
+    listed = config["options"]["packages"].split()
+    mapped = dict(
+        line.replace(" ", "").split("=")
+        for line in config["options"]["package_dir"].strip().splitlines()
+    )
+    on_disk = {
+        ".".join(["fer_edge", *path.parent.relative_to(root).parts])
+        for folder in FOLDERS
+        for path in (root / folder).rglob("*.py")
+    }
+    found = [f"{name} is listed twice" for name in sorted(set(listed)) if listed.count(name) > 1]
+    found += [f"{name} is not listed: the wheel lacks it" for name in sorted(on_disk - set(listed))]
+    for name in sorted(set(listed)):
+        # A folder without a file is in no clone, and then nothing can be installed.
+        if not (root / Path(*name.split(".")[1:]) / "__init__.py").is_file():
+            found.append(f"{name} is listed and has no __init__.py")
+    if mapped != {f"fer_edge.{folder}": folder for folder in FOLDERS}:
+        found.append(f"package_dir is {mapped}")
+    return found
+
+
+# The tree as it is ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tree() -> dict[str, Module]:
+    found = read_tree(ROOT)
+    assert {module.folder for module in found.values()} == set(FOLDERS)
+    return found
+
+
+def over_all(check: Callable[..., list[str]], tree: Tree, *further: object) -> str:
+    """What a check finds in all modules, a line each, for a readable failure."""
+    return "\n".join(line for module in tree.values() for line in check(module, *further))
+
+
+def test_imports_follow_the_design(tree: Tree) -> None:
+    assert over_all(wrong_arrows, tree, tree) == ""
+
+
+def test_data_and_metrics_know_no_tensorflow(tree: Tree) -> None:
+    assert "\n".join(heavy_light_modules(tree)) == ""
+
+
+def test_command_lines_load_only_click(tree: Tree) -> None:
+    assert "\n".join(heavy_clis(tree)) == ""
+
+
+def test_no_assert_and_no_bare_exception(tree: Tree) -> None:
+    assert over_all(bad_statements, tree) == ""
+
+
+def test_modules_are_short_and_say_what_they_are_for(tree: Tree) -> None:
+    assert over_all(bad_shape, tree) == ""
+
+
+def test_setup_cfg_lists_every_package() -> None:
+    assert "\n".join(bad_packages(ROOT)) == ""
+
+
+# The walker itself: each rule can fail -------------------------------------------------------
+
+
+def made_up(**sources: str) -> dict[str, Module]:
+    """A tree from sources, the dots in the names as ``__``; a name's folder is its package."""
+    packages = [Module(f"fer_edge.{folder}", '"""."""', True) for folder in FOLDERS]
+    modules = [
+        Module(f"fer_edge.{name.replace('__', '.')}", source) for name, source in sources.items()
+    ]
+    return {module.name: module for module in [*packages, *modules]}
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "expected"),
+    [
+        # What the table allows.
+        ("edge__a", "import numpy as np, os.path", None),
+        ("edge__a", "from .records import Box", None),
+        ("edge__cameras__a", "from ..records import Box", None),
+        ("convert__a", "from ..edge.records import Box", None),
+        ("convert__a", "from ..training import datasets", None),
+        ("convert__a", "from ..training.metrics import accuracy", None),
+        ("convert__a", "def f():\n    import tensorflow as tf", None),
+        ("training__a", "import keras", None),
+        ("benchmarks__a", "from ..training import train\nfrom ..convert.gate import x", None),
+        # Each arrow that it does not have.
+        ("edge__a", "from ..training import metrics", "edge imports training"),
+        ("edge__a", "def f():\n    from ..convert import gate", "a:2: edge imports convert"),
+        ("edge__cameras__a", "from ...benchmarks.loop import x", "edge imports benchmarks"),
+        ("edge__a", "from ..training.nowhere import x", "edge imports training"),
+        ("edge__a", "from .. import training", "edge imports training"),
+        ("convert__a", "from ..training import train", "of which it may only datasets"),
+        ("convert__a", "from ..training.plots import x", "of which it may only datasets"),
+        ("convert__a", "from ..benchmarks import loop", "convert imports benchmarks"),
+        ("training__a", "from ..convert.gate import x", "training imports convert"),
+        # Foreign packages.
+        ("edge__a", "import tensorflow as tf", "imports tensorflow"),
+        ("edge__a", "def f():\n    import keras.layers", "imports keras"),
+        ("edge__a", "try:\n    import psutil\nexcept ImportError:\n    pass", "imports psutil"),
+        ("edge__a", "class A:\n    from scipy import signal", "imports scipy"),
+        ("convert__a", "import tensorflow", "imports tensorflow at the top"),
+        ("convert__a", "import sklearn", "imports sklearn"),
+        ("training__a", "import tensorflow", "imports tensorflow"),
+        ("benchmarks__a", "import pandas", "imports pandas"),
+        # Some only in a function, or for the type checker.
+        ("edge__a", "import picamera2", "imports picamera2 at the top"),
+        ("edge__a", "class A:\n    import libcamera", "imports libcamera at the top"),
+        ("edge__a", "def f():\n    from picamera2 import Picamera2", None),
+        ("edge__a", "async def f():\n    import libcamera", None),
+        ("edge__a", "if TYPE_CHECKING:\n    import picamera2", None),
+        ("edge__a", "if typing.TYPE_CHECKING:\n    import keras", None),
+        ("edge__a", "if TYPE_CHECKING:\n    pass\nelse:\n    import keras", "imports keras"),
+        # The type checker's imports of ours are arrows too.
+        ("edge__a", "if TYPE_CHECKING:\n    from ..training import train", "imports training"),
+        # Absolute names would make a second module object.
+        ("edge__a", "import edge.records", "imports edge.records absolutely"),
+        ("edge__a", "from edge.records import Box", "imports edge.records absolutely"),
+        ("edge__a", "from fer_edge.edge.records import Box", "absolutely"),
+        ("training__a", "def f():\n    import benchmarks", "imports benchmarks absolutely"),
+        # Imports in strings, which only edge/cli.py may have.
+        ("edge__a", "import_module('keras')", "imports keras"),
+        ("edge__a", "importlib.import_module('fer_edge.training.train')", "absolutely"),
+        ("edge__a", "__import__('tensorflow')", "imports tensorflow"),
+        ("edge__a", "importlib.import_module(name)", None),
+        ("edge__cli", "importlib.import_module('fer_edge.training.cli')", None),
+    ],
+)
+def test_arrow_rules(name: str, source: str, expected: str | None) -> None:
+    tree = made_up(
+        edge__records="Box = 1",
+        training__train="import keras",
+        training__datasets="",
+        training__metrics="",
+        training__plots="",
+        convert__gate="",
+        benchmarks__loop="",
+        **{name: source},
+    )
+    module = tree[f"fer_edge.{name.replace('__', '.')}"]
+
+    found = wrong_arrows(module, tree)
+
+    assert (found == []) if expected is None else (len(found) > 0 and expected in found[0])
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        # Only numpy: fine.
+        ({"datasets": "import numpy"}, []),
+        # Directly, and in a function.
+        ({"metrics": "def f():\n    import keras"}, ["fer_edge.training.metrics: leads to keras"]),
+        # Through a module of ours.
+        (
+            {"datasets": "from . import helper", "helper": "import tensorflow"},
+            ["fer_edge.training.datasets: leads to tensorflow"],
+        ),
+        # A reader that is added later falls under the rule by its name.
+        ({"dataset_new": "import keras"}, ["fer_edge.training.dataset_new: leads to keras"]),
+        # Whoever trains may.
+        ({"train": "import keras"}, []),
+    ],
+)
+def test_light_training_rule(sources: dict[str, str], expected: list[str]) -> None:
+    tree = made_up(**{f"training__{name}": source for name, source in sources.items()})
+
+    assert heavy_light_modules(tree) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        # The standard library, click, and what of ours is as light.
+        ("import sys\nimport click\nfrom .errors import FerEdgeError", []),
+        # Heavy ones belong into the command that needs them.
+        ("def run():\n    import numpy\n    from . import records", []),
+        ("import numpy", ["fer_edge.edge.cli: its top loads numpy (through fer_edge.edge.cli)"]),
+        (
+            "from . import records",
+            ["fer_edge.edge.cli: its top loads numpy (through fer_edge.edge.records)"],
+        ),
+        ("from rich import print", ["fer_edge.edge.cli: its top loads rich (through f"]),
+    ],
+)
+def test_command_line_rule(source: str, expected: list[str]) -> None:
+    tree = made_up(edge__cli=source, edge__errors="", edge__records="import numpy")
+
+    found = heavy_clis(tree)
+
+    assert len(found) == len(expected)
+    assert all(line.startswith(start) for line, start in zip(found, expected, strict=True))
+
+
+def test_init_of_a_package_counts_for_its_modules() -> None:
+    tree = made_up(training__datasets="")
+    tree["fer_edge.training"] = Module("fer_edge.training", "from . import train", True)
+    tree["fer_edge.training.train"] = Module("fer_edge.training.train", "import keras")
+
+    assert heavy_light_modules(tree) == ["fer_edge.training.datasets: leads to keras"]
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("def f(a):\n    assert a", "a:2: assert"),
+        ("raise Exception('no')", "a:1: raise Exception"),
+        ("raise BaseException", "a:1: raise BaseException"),
+        # Passing one on, and exact ones, are fine.
+        ("try:\n    pass\nexcept OSError:\n    raise", None),
+        ("raise ValueError('no')", None),
+    ],
+)
+def test_statement_rule(source: str, expected: str | None) -> None:
+    found = bad_statements(Module("fer_edge.edge.a", source))
+
+    assert found == ([] if expected is None else [f"fer_edge.edge.{expected}"])
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ('"""What."""\n' + "a = 1\n" * (MAX_LINES - 1), []),
+        ('"""What."""\n' + "a = 1\n" * MAX_LINES, ["fer_edge.edge.a: 421 lines, more than 420"]),
+        ("a = 1\n", ["fer_edge.edge.a: no docstring"]),
+        ("", ["fer_edge.edge.a: no docstring"]),
+        ('"""  """\n', ["fer_edge.edge.a: no docstring"]),
+    ],
+)
+def test_shape_rule(source: str, expected: list[str]) -> None:
+    assert bad_shape(Module("fer_edge.edge.a", source)) == expected
+
+
+@pytest.mark.parametrize(
+    ("listed", "files", "expected"),
+    [
+        ("edge convert training benchmarks", [], []),
+        # A sub-package that an editable install would find and the wheel would lack.
+        (
+            "edge convert training benchmarks",
+            ["edge/cameras/__init__.py"],
+            ["fer_edge.edge.cameras is not listed: the wheel lacks it"],
+        ),
+        # Modules without an __init__.py are left out as silently.
+        (
+            "edge convert training benchmarks",
+            ["training/detector/boxes.py"],
+            ["fer_edge.training.detector is not listed: the wheel lacks it"],
+        ),
+        # Stale, or a folder that no clone has.
+        (
+            "edge edge.sinks convert training benchmarks",
+            [],
+            ["fer_edge.edge.sinks is listed and has no __init__.py"],
+        ),
+        ("edge edge convert training benchmarks", [], ["fer_edge.edge is listed twice"]),
+    ],
+)
+def test_package_rule(tmp_path: Path, listed: str, files: list[str], expected: list[str]) -> None:
+    for name in [*(f"{folder}/__init__.py" for folder in FOLDERS), *files]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "setup.cfg").write_text(
+        "[options]\npackage_dir =\n"
+        + "".join(f"    fer_edge.{folder} = {folder}\n" for folder in FOLDERS)
+        + "packages =\n"
+        + "".join(f"    fer_edge.{name}\n" for name in listed.split())
+    )
+
+    assert bad_packages(tmp_path) == expected
+
+
+def test_read_tree_names_modules_as_users_import_them(tmp_path: Path) -> None:
+    (tmp_path / "edge" / "cameras").mkdir(parents=True)
+    (tmp_path / "edge" / "cameras" / "__init__.py").write_text('"""a"""')
+    (tmp_path / "edge" / "cameras" / "demo.py").write_text('"""b"""')
+
+    assert read_tree(tmp_path) == {
+        "fer_edge.edge.cameras": Module("fer_edge.edge.cameras", '"""a"""', True),
+        "fer_edge.edge.cameras.demo": Module("fer_edge.edge.cameras.demo", '"""b"""'),
+    }
