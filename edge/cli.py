@@ -103,6 +103,9 @@ def _open_standard_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        # What is meant for people goes nowhere then, rather than among the data.
+        sys.stderr = open(2, "w", closefd=False)
 
 
 def _finite(_ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:

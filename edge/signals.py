@@ -7,10 +7,9 @@ too and ends the process when the time is up, or at once at a second signal.
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from .errors import EXIT_INTERRUPTED, EXIT_OK
@@ -84,6 +83,7 @@ def _leave_on_second(reader: int, done: threading.Event) -> None:
 
 
 def _leave(number: int, why: str) -> None:
-    sys.stderr.write(f"fer-edge: ended at once, because {why}.\n")
-    sys.stderr.flush()
+    # To the descriptor: the stream may be gone, or locked by the thread that is stuck.
+    with suppress(OSError):
+        os.write(2, f"fer-edge: ended at once, because {why}.\n".encode())
     os._exit(_EXIT_CODES[signal.Signals(number)])

@@ -5,7 +5,6 @@ A camera is a context manager: leaving it releases the device. Its ``read`` is c
 
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, Self
 
 from ..errors import CameraError
@@ -45,12 +44,7 @@ class Camera(Protocol):
 
     def __enter__(self) -> Self: ...
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 class CameraBase:
@@ -62,12 +56,7 @@ class CameraBase:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 

@@ -2,11 +2,11 @@
 
 import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
-from io import RawIOBase
+from io import FileIO
 from pathlib import Path
-from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import Any, Self
 
 from ..errors import SinkError
 from ..records import Reading, Result
@@ -56,19 +56,21 @@ class JsonLinesSink:
             refuse_to_overwrite(Path(target), overwrite=overwrite)
         elif sys.stdout is None:
             raise SinkError("Cannot write JSON lines to -: the standard output is closed.")
-        self._file: RawIOBase | BinaryIO | None = None
+        self._file: FileIO | None = None
+        self._send: Callable[[str], None] | None = None
         self._lines = 0
 
     def __enter__(self) -> Self:
+        if self._target == "-":
+            self._send = _print
+            return self
         try:
-            if self._target == "-":
-                self._file = sys.stdout.buffer
-            else:
-                # "x" as well as the check before: another process may have made it meanwhile. No
-                # buffer, so that nothing is left to be written when it is closed.
-                self._file = open(self._target, "wb" if self._overwrite else "xb", buffering=0)
+            # "x" as well as the check before: another process may have made it meanwhile. No
+            # buffer, so that nothing is left to be written when it is closed.
+            self._file = FileIO(self._target, "w" if self._overwrite else "x")
         except OSError as exc:
             raise SinkError(f"Cannot write {self._target}: {exc.strerror}.") from exc
+        self._send = self._append
         return self
 
     def write(self, result: Result) -> None:
@@ -78,30 +80,32 @@ class JsonLinesSink:
             SinkError: The disk is full, or the file is gone.
             BrokenPipeError: Whoever read the standard output has left.
         """
-        if self._file is None:
+        if self._send is None:
             raise SinkError("A JsonLinesSink is opened by `with` before it is written to.")
-        line = json.dumps(result_document(result), separators=(",", ":")) + "\n"
-        rest = memoryview(line.encode())
         try:
-            while rest:
-                # An unbuffered file may take less than it is given.
-                rest = rest[self._file.write(rest) :]
-            self._file.flush()
+            self._send(json.dumps(result_document(result), separators=(",", ":")) + "\n")
         except BrokenPipeError:
             raise
         except OSError as exc:
             raise SinkError(f"Cannot write {self._target}: {exc.strerror}.") from exc
         self._lines += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._file is None or self._target == "-":
+    def _append(self, line: str) -> None:
+        rest = memoryview(line.encode())
+        while self._file is not None and rest:
+            # An unbuffered file may take less than it is given.
+            rest = rest[self._file.write(rest) :]
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._send = None
+        if self._file is None:
             return
         self._file.close()
         if kind is not None and self._lines == 0 and not self._overwrite:
             # Another output failed before this one got anything: no empty file is left.
             Path(self._target).unlink(missing_ok=True)
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line)
+    sys.stdout.flush()

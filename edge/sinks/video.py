@@ -1,7 +1,6 @@
 """The frames with their readings drawn in, as an .mp4 file."""
 
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -94,12 +93,7 @@ class VideoSink:
             return limit
         return max(0, due)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._writer is None:
             self._partial.unlink(missing_ok=True)
             return

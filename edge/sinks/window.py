@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 import cv2
@@ -63,12 +62,7 @@ class WindowSink:
         if key == ord("q") or cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
             self._on_quit()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         cv2.destroyAllWindows()
 
 
