@@ -31,6 +31,8 @@ _ELSEWHERE = {
     "convert": _Lazy("fer_edge.convert.cli", "train", "Turn a .keras model into int8 TFLite."),
     "benchmark": _Lazy("fer_edge.benchmarks.cli", "train", "Measure speed beside the usual way."),
 }
+# More than any camera gives, and frames of it still fit into memory.
+_MAX_SIDE_PX = 8192
 # A module that is missing because an extra is not installed; any other is a fault of ours.
 _OF_EXTRAS = {"keras", "matplotlib", "platformdirs", "psutil", "sklearn", "tensorflow"}
 
@@ -105,7 +107,7 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)
     if sys.stderr is None:
         # What is meant for people goes nowhere then, rather than among the data.
-        sys.stderr = open(2, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 def _finite(_ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -127,6 +129,8 @@ class _Size(click.ParamType):
             return value
         if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
             self.fail(f"expected a size such as 640x480, got {value!r}", param, ctx)
+        if max(int(part) for part in parts) > _MAX_SIDE_PX:
+            self.fail(f"expected at most {_MAX_SIDE_PX} pixels a side, got {value!r}", param, ctx)
         return int(parts[0]), int(parts[1])
 
 

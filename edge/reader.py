@@ -61,6 +61,8 @@ class EmotionReader:
         Raises:
             DataError: The file cannot be read, or the array has another shape or type.
         """
+        if picture is None:
+            raise DataError("Got None for a picture: cv2.imread returns it for an unreadable file.")
         image = picture if isinstance(picture, np.ndarray) else read_image(Path(picture))
         good_shape = image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)
         if image.dtype != np.uint8 or not good_shape or image.size == 0:

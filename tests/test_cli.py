@@ -123,6 +123,7 @@ MISTAKES = [
     ("run --camera demo --duration inf --frames 1", 2, "--duration"),
     ("run --camera demo --threads 0", 2, "--threads"),
     ("run --camera demo --runtime onnx", 2, "--runtime"),
+    ("run --camera demo --size 100000x100000", 2, "at most 8192 pixels"),
     ("run --no-such-option", 2, "No such option"),
     ("run demo", 2, "unexpected extra argument"),
     ("no-such-command", 2, "No such command"),
@@ -310,12 +311,17 @@ def test_a_picture_is_read(here):
 def test_a_recording_of_the_demo_is_as_long_as_it_ran(tmp_path):
     demo = ["--camera", "demo", "--frames", 20, "--fps", 20, "--size", "320x240"]
 
-    done = run("run", *demo, "--record", "out.mp4", cwd=tmp_path)
+    done = run("run", *demo, "--record", "out.mp4", "--jsonl", "out.jsonl", cwd=tmp_path)
 
     assert done.returncode == 0
-    # Frames that were skipped on the way are filled up, so there may be more of them.
-    assert 20 <= frames_of(tmp_path / "out.mp4") <= 60
-    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+    assert frames_of(tmp_path / "out.mp4") == pytest.approx(20 * seconds_of(tmp_path) + 1, abs=1)
+    assert {path.name for path in tmp_path.iterdir()} == {"out.mp4", "out.jsonl"}
+
+
+def seconds_of(folder: Path) -> float:
+    """The time between the first and the last line of ``out.jsonl``."""
+    lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
+    return (lines[-1]["monotonic_ns"] - lines[0]["monotonic_ns"]) / 1e9
 
 
 def test_overwrite_replaces_both_outputs(here):

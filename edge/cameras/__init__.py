@@ -107,6 +107,8 @@ def _why_no_file(path: Path) -> str | None:
         if path.is_dir():
             return "is a folder, not a clip or a picture"
         return "is no clip or picture" if path.exists() else "does not exist"
+    except PermissionError:
+        return "cannot be read: permission denied"
     except (OSError, ValueError):
         # A name too long for any file, or with a NUL in it.
         return "does not exist"

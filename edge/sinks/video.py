@@ -93,13 +93,15 @@ class VideoSink:
             return limit
         return max(0, due)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._writer is None:
             self._partial.unlink(missing_ok=True)
             return
         self._writer.release()
         if not _can_be_played(self._partial):
             self._partial.unlink(missing_ok=True)
+            if kind is not None:
+                return  # what ended the loop is the news
             raise SinkError(f"{self._path} could not be written whole: is the disk full?")
         try:
             self._partial.replace(self._path)

@@ -243,10 +243,10 @@ def test_stop_from_within_the_loop(lossless):
 
 
 def test_stop_while_no_frame_comes():
-    camera = ScriptedCamera(hangs_at=0)
-    pipeline = a_pipeline(camera)
+    pipeline = a_pipeline(camera := ScriptedCamera(hangs_at=0))
     threading.Timer(0.1, pipeline.stop).start()
-    threading.Timer(0.2, camera.release.set).start()
+    # Well after the caller's thread has looked whether it was asked to stop.
+    threading.Timer(1.0, camera.release.set).start()
 
     assert indices(pipeline) == []
 
