@@ -160,5 +160,5 @@ def test_a_reader_that_cannot_be_built_says_why():
 
 
 def test_what_cv2_imread_returns_for_a_wrong_name_is_explained():
-    with pytest.raises(DataError, match="Got None for a picture: cv2.imread"):
+    with pytest.raises(DataError, match=r"Got None for a picture: cv2\.imread"):
         EmotionReader().read(None)  # type: ignore[arg-type]

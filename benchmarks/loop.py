@@ -1,0 +1,288 @@
+"""Frames a second of the whole loop, beside the usual tutorial on the same clip and the same cores.
+
+The pure half (:func:`summarise`) knows runs and no processes; :func:`measure` alternates the
+contenders, so that a machine that slows down or speeds up does so for all of them.
+"""
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from ..edge.contract import load_model, read_sidecar
+from ..edge.errors import FerEdgeError, ModelError
+from ..edge.models import model_path
+from .clips import Clip, enough_loops, read_clip
+from .contenders import CONTENDERS, OURS, TUTORIAL
+from .host import Host, choose_cores, read_host
+from .protocol import Request, Run, ask
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """All runs of one contender.
+
+    Attributes:
+        contender: Its name.
+        fps: Frames a second of each run, in their order.
+        median_fps: Their median.
+        frames: Frames of one run.
+        faces: Faces found in one run.
+        cpu_ms_per_frame: Median over the runs: time of all threads on all cores, in milliseconds.
+        gain: ``median_fps`` over that of the baseline.
+    """
+
+    contender: str
+    fps: tuple[float, ...]
+    median_fps: float
+    frames: int
+    faces: int
+    cpu_ms_per_frame: float
+    gain: float
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The contenders side by side.
+
+    Attributes:
+        scores: One a contender, the baseline first, ours last.
+        ratio: Median frames a second of ours over that of the baseline.
+        ratio_smallest: Smallest ratio of the runs that stood side by side.
+        ratio_largest: Largest of them.
+        others_cores: Cores that other processes used in the worst of the runs, on average over it.
+    """
+
+    scores: tuple[Score, ...]
+    ratio: float
+    ratio_smallest: float
+    ratio_largest: float
+    others_cores: float
+
+
+def summarise(runs: Sequence[Run], *, baseline: str = TUTORIAL, ours: str = OURS) -> Summary:
+    """Compare runs of the same clip.
+
+    Args:
+        runs: Equally many of each contender, in the order in which they were made.
+        baseline: Whom the others are compared with.
+        ours: Whose ratio is reported.
+
+    Raises:
+        FerEdgeError: A contender is missing, or they have not played the same frames equally often.
+    """
+    grouped: dict[str, list[Run]] = {baseline: []}
+    for run in runs:
+        grouped.setdefault(run.contender, []).append(run)
+    counts = {name: len(group) for name, group in grouped.items()}
+    if len(set(counts.values())) != 1 or 0 in counts.values() or ours not in counts:
+        raise FerEdgeError(
+            f"Expected equally many runs of {baseline} and {ours}, got {counts or 'none'}."
+        )
+    frames = {run.contender: run.frames for run in runs}
+    if len({run.frames for run in runs}) != 1:
+        raise FerEdgeError(f"The contenders have not played the same frames: {frames}.")
+    base_fps = median(run.fps for run in grouped[baseline])
+    scores = [_score(name, group, base_fps) for name, group in grouped.items()]
+    pairs = [mine.fps / its.fps for mine, its in zip(grouped[ours], grouped[baseline], strict=True)]
+    return Summary(
+        scores=tuple(sorted(scores, key=lambda score: score.contender == ours)),
+        ratio=median(run.fps for run in grouped[ours]) / base_fps,
+        ratio_smallest=min(pairs),
+        ratio_largest=max(pairs),
+        others_cores=max(run.others_cores for run in runs),
+    )
+
+
+def _score(name: str, group: Sequence[Run], base_fps: float) -> Score:
+    fps = tuple(run.fps for run in group)
+    return Score(
+        contender=name,
+        fps=fps,
+        median_fps=median(fps),
+        frames=group[0].frames,
+        # The same in all runs, unless a library is not deterministic; then the middle one.
+        faces=sorted(run.faces for run in group)[len(group) // 2],
+        cpu_ms_per_frame=median(1000 * run.cpu_seconds / run.frames for run in group),
+        gain=median(fps) / base_fps,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The two files of the model, by name and digest.
+
+    Attributes:
+        keras: Name and SHA-256 of the float model that the tutorial runs.
+        int8: Name and digest of the ``.tflite`` that fer-edge runs, from its contract.
+        same: Whether the second was converted from the first.
+    """
+
+    keras: tuple[str, str]
+    int8: tuple[str, str]
+    same: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoopReport:
+    """One measurement with all that is needed to judge and to repeat it; no paths of the machine.
+
+    Attributes:
+        date: When it began, UTC, ISO 8601.
+        command: What repeats it.
+        clip: What was played.
+        loops: How often a run played it.
+        cores: Number of cores that each run was pinned to.
+        models: What read the emotions.
+        host: Where.
+        versions: Of Python and the libraries.
+        runs: All of them, in their order.
+        summary: What comes out.
+    """
+
+    date: str
+    command: str
+    clip: Clip
+    loops: int
+    cores: int
+    models: Models
+    host: Host
+    versions: Mapping[str, str]
+    runs: tuple[Run, ...]
+    summary: Summary
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as JSON values, schema version 1."""
+        fields = dataclasses.asdict(self)
+        for run in fields["runs"]:
+            # Once for all of them is enough.
+            del run["versions"]
+        return {"schema": SCHEMA_VERSION, "benchmark": "loop", **fields}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        clip: A video file.
+        keras: The ``.keras`` model of the tutorial, with its contract beside it.
+        model: Name or file of the ``.tflite``; None is the default model.
+        repeat: Runs of each contender.
+        loops: How often a run plays the clip; None chooses for runs of a few seconds.
+        cores: How many cores to pin each run to.
+        parts: Whether to measure the steps between the tutorial and fer-edge, too.
+    """
+
+    clip: Path
+    keras: Path
+    model: str | None = None
+    repeat: int = 3
+    loops: int | None = None
+    cores: int = 2
+    parts: bool = False
+
+    @property
+    def contenders(self) -> tuple[str, ...]:
+        """Who takes part, in the order of each round."""
+        return CONTENDERS if self.parts else (TUTORIAL, OURS)
+
+    def command(self, loops: int) -> str:
+        """The command line that repeats it, with file names instead of paths."""
+        words = ["fer-edge benchmark loop", self.clip.name, "--keras", self.keras.name]
+        if self.model is not None:
+            words += ["--model", Path(self.model).name]
+        words += [f"--repeat {self.repeat} --loops {loops} --cores {self.cores}"]
+        return " ".join([*words, "--parts"] if self.parts else words)
+
+
+def measure(
+    plan: Plan,
+    *,
+    play: Callable[[Request], Run] = ask,
+    progress: Callable[[str], None] = lambda line: None,
+) -> LoopReport:
+    """Play the clip with every contender in turn, ``repeat`` times.
+
+    Args:
+        plan: What to measure.
+        play: Makes one run; a process of its own by default.
+        progress: Is told of each run before it starts.
+
+    Raises:
+        CameraError: The clip is missing or no video.
+        ModelError: A model is missing, without a contract, or not for grey faces.
+        UsageError: There are fewer cores.
+        ModuleNotFoundError: TensorFlow or Keras is not installed.
+        FerEdgeError: A run failed.
+    """
+    cores = choose_cores(os.sched_getaffinity(0), plan.cores)
+    clip = read_clip(plan.clip)
+    models = read_models(plan.keras, plan.model)
+    require_keras()
+    loops = plan.loops or enough_loops(clip.frames)
+    host, date = read_host(), datetime.now(UTC).isoformat(timespec="seconds")
+    runs = []
+    for number in range(1, plan.repeat + 1):
+        for name in plan.contenders:
+            progress(f"run {number} of {plan.repeat}: {name}")
+            request = Request(
+                contender=name,
+                clip=str(plan.clip),
+                keras=str(plan.keras),
+                model=str(model_path(plan.model)),
+                loops=loops,
+                cores=cores,
+            )
+            runs.append(play(request))
+    return LoopReport(
+        date=date,
+        command=plan.command(loops),
+        clip=clip,
+        loops=loops,
+        cores=len(cores),
+        models=models,
+        host=host,
+        versions={name: text for run in runs for name, text in run.versions.items()},
+        runs=tuple(runs),
+        summary=summarise(runs),
+    )
+
+
+def read_models(keras: Path, model: str | None) -> Models:
+    """Look at both models, so that a wrong one is told at once and not by a child.
+
+    Raises:
+        ModelError: One is missing, without a contract, damaged, or not for grey faces.
+    """
+    parent = read_sidecar(keras)
+    if parent.input_channels != 1:
+        raise ModelError(
+            f"The tutorial shows grey faces to its model; {keras} takes "
+            f"{parent.input_channels} channels."
+        )
+    path = model_path(model)
+    _, contract = load_model(path)
+    return Models(
+        keras=(keras.name, parent.content_sha256),
+        int8=(path.name, contract.content_sha256),
+        same=contract.parent_sha256 == parent.content_sha256,
+    )
+
+
+def require_keras() -> None:
+    """Notice at once, without loading them, that TensorFlow or Keras is not installed.
+
+    Raises:
+        ModuleNotFoundError: Names the one; the command line answers with its pip line.
+    """
+    for name in ("tensorflow", "keras"):
+        if find_spec(name) is None:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
