@@ -33,7 +33,7 @@ _JOIN_LIMIT_S = 2.5
 # How often the caller's thread looks whether it was asked to stop.
 _POLL_S = 0.1
 # Two frames may wait for a stage of a file, so that one slow frame does not stall the others.
-_LOSSLESS_CAPACITY = 2
+_LOSSLESS_CAPACITY = 1
 
 
 class Source(Protocol):

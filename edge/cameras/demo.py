@@ -94,10 +94,10 @@ class DemoCamera(CameraBase):
         face = cv2.resize(face, (side, side), interpolation=cv2.INTER_CUBIC)
         mask = _soft_frame(side)[..., np.newaxis]
         image = self._wall.copy()
-        area = image[y : y + side, x : x + side]
-        area *= 1 - mask
-        area += mask * face[..., np.newaxis] * _SKIN_BGR
-        return np.clip(image, 0, 255).astype(np.uint8)
+        wall = image[y : y + side, x : x + side]
+        area = wall * (1 - mask) + mask * face[..., np.newaxis] * _SKIN_BGR
+        wall[:] = np.clip(area, 0, 255)
+        return image
 
     def truth(self, index: int) -> DemoTruth:
         """What the picture with this index shows."""
@@ -124,12 +124,12 @@ class DemoCamera(CameraBase):
         return across * (width - side), down * (height - side), side
 
 
-def _wall(size_wh: tuple[int, int]) -> NDArray[np.float32]:
-    """A background with light from the upper left: float32, ``(height, width, 3)``."""
+def _wall(size_wh: tuple[int, int]) -> Image:
+    """A background with light from the upper left: uint8, ``(height, width, 3)``."""
     width, height = size_wh
     x, y = np.meshgrid(np.linspace(-1, 1, width), np.linspace(-1, 1, height))
     light = 1.05 - 0.18 * x - 0.22 * y
-    return (light[..., np.newaxis] * np.array(_WALL_BGR)).astype(np.float32)
+    return (light[..., np.newaxis] * np.array(_WALL_BGR)).astype(np.uint8)
 
 
 def _soft_frame(side: int) -> NDArray[np.float32]:
