@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .cameras import Camera
 from .errors import EXIT_OK
+from .memory import keep_frames_out_of_heaps
 from .pipeline import Finder, Namer, Pipeline, Sink
 from .signals import stopping_on_signals
 from .sinks.jsonl import JsonLinesSink
@@ -59,6 +60,7 @@ def run_loop(
         FerEdgeError: A sink cannot be opened or written, or camera or model failed.
         BrokenPipeError: The reader of the standard output has left.
     """
+    keep_frames_out_of_heaps()
     pipeline = Pipeline(camera, detector, classifier)
     with ExitStack() as stack:
         # First, so that it still listens while the sinks below close their files.

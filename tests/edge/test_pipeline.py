@@ -190,7 +190,7 @@ def test_an_error_in_a_thread_is_raised_to_the_caller(stage, lossless, error):
 
 
 def test_the_first_error_is_the_one_that_is_raised():
-    camera = ScriptedCamera(fails_at=3, error=CameraError("first"))
+    camera = ScriptedCamera(fails_at=2, error=CameraError("first"))
     # It fails when the channels close on it, later than the camera.
     wait = threading.Event()
 
