@@ -78,6 +78,24 @@ def _tutorial(request: Request, first: "Image") -> "Ready":
     return _tutorial_with(model, contract.labels, contract.input_size_wh, request, first)
 
 
+def _tutorial_call(request: Request, first: "Image") -> "Ready":
+    """The baseline of somebody who knows that ``predict`` is made for large batches."""
+    import numpy as np
+
+    from ..convert.keras_backend import load_keras_model
+    from ..edge.contract import read_sidecar
+
+    contract = read_sidecar(Path(request.keras))
+    model = load_keras_model(Path(request.keras))
+
+    class Called:
+        def predict(self, x: "np.ndarray", *, verbose: int) -> "np.ndarray":
+            del verbose
+            return np.asarray(model(x, training=False))
+
+    return _tutorial_with(Called(), contract.labels, contract.input_size_wh, request, first)
+
+
 def _tutorial_int8(request: Request, first: "Image") -> "Ready":
     """The baseline, with LiteRT in place of Keras."""
     from ..edge.classifier import EmotionClassifier
@@ -179,6 +197,7 @@ def _ours(request: Request, first: "Image"):
 
 _PREPARE: "dict[str, Callable[[Request, Image], Ready]]" = {
     TUTORIAL: _tutorial,
+    "tutorial-call": _tutorial_call,
     "tutorial-int8": _tutorial_int8,
     "one-thread": _one_thread,
     OURS: _pipeline,
