@@ -24,8 +24,8 @@ FROM_FRAME = 200
 #: More than this between there and frame 2,000 would be a leak, not noise.
 WANTED_MB = 2.0
 _EVERY_FRAMES = 100
-# The demo as a camera of four times its usual rate. Played as fast as it goes, as files are, more or
-# fewer frames wait between the stages at the moment of a sample, 0.9 MB each.
+# The demo as a camera of four times its usual rate. Played as fast as it goes, as files are, more
+# or fewer frames wait between the stages at the moment of a sample, 0.9 MB each.
 _FPS = 120.0
 
 
