@@ -71,7 +71,7 @@ def play(request: Request) -> Run:
 def _tutorial(request: Request, first: "Image") -> "Ready":
     """The baseline as it is."""
     from ..convert.keras_backend import load_keras_model
-    from ..edge.contract import read_sidecar
+    from ..edge.sidecar import read_sidecar
 
     contract = read_sidecar(Path(request.keras))
     model = load_keras_model(Path(request.keras))
@@ -83,7 +83,7 @@ def _tutorial_call(request: Request, first: "Image") -> "Ready":
     import numpy as np
 
     from ..convert.keras_backend import load_keras_model
-    from ..edge.contract import read_sidecar
+    from ..edge.sidecar import read_sidecar
 
     contract = read_sidecar(Path(request.keras))
     model = load_keras_model(Path(request.keras))

@@ -14,9 +14,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from ..edge.contract import load_model, read_sidecar
+from ..edge.contract import load_model
 from ..edge.errors import FerEdgeError, ModelError
 from ..edge.models import model_path
+from ..edge.sidecar import read_sidecar
 from .clips import Clip, enough_loops, read_clip
 from .contenders import CONTENDERS, OURS, TUTORIAL
 from .host import Host, choose_cores, read_host

@@ -19,8 +19,8 @@ def convert(model: Path, out: Path | None, calibrate: Path | None, overwrite: bo
 
     Ends with code 5, and leaves no file, where both agree on fewer than 97 % of the faces.
     """
-    from ..edge.contract import read_sidecar
     from ..edge.errors import ModelError
+    from ..edge.sidecar import read_sidecar
     from .calibration import faces_beside, load_calibration
     from .quantize import convert as convert_model
 

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge.classifier import EmotionClassifier
-from ..edge.contract import ModelContract, embed_contract, read_contract, read_sidecar
+from ..edge.contract import ModelContract, embed_contract, read_contract
 from ..edge.errors import GateError, ModelError
 from ..edge.files import replacing
 from ..edge.framing import to_float
 from ..edge.native_log import native_stderr_silenced
 from ..edge.records import Image
 from ..edge.runtime import load_network
+from ..edge.sidecar import read_sidecar
 from .calibration import Calibration
 from .keras_backend import import_keras, load_keras_model
 

@@ -32,8 +32,6 @@ _Out = TypeVar("_Out")
 _JOIN_LIMIT_S = 2.5
 # How often the caller's thread looks whether it was asked to stop.
 _POLL_S = 0.1
-# Two frames may wait for a stage of a file, so that one slow frame does not stall the others.
-_LOSSLESS_CAPACITY = 1
 
 
 class Source(Protocol):
@@ -94,10 +92,10 @@ class Pipeline:
         self._camera, self._detector, self._classifier = camera, detector, classifier
         self._tracker = Tracker()
         self._telemetry = Telemetry()
-        capacity = _LOSSLESS_CAPACITY if camera.lossless else 1
-        self._frames: Channel[Frame] = Channel(capacity=capacity, lossless=camera.lossless)
-        self._detected: Channel[_Detected] = Channel(capacity=capacity, lossless=camera.lossless)
-        self._results: Channel[Result] = Channel(capacity=capacity, lossless=camera.lossless)
+        # One frame waits for each stage: more would make live results older and files no faster.
+        self._frames: Channel[Frame] = Channel(capacity=1, lossless=camera.lossless)
+        self._detected: Channel[_Detected] = Channel(capacity=1, lossless=camera.lossless)
+        self._results: Channel[Result] = Channel(capacity=1, lossless=camera.lossless)
         self._channels = (self._frames, self._detected, self._results)
         self._stopping = False
         self._lost_lock = threading.Lock()

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.edge.contract import embed_contract, write_sidecar
+from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.sidecar import write_sidecar
 
 from .conftest import a_contract, a_face, rows_of_each, tiny_tflite, write_csv
 from .working_tree import clean_environment, copy_tree, tracked_files

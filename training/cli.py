@@ -34,8 +34,8 @@ def train(
     """Train an emotion model on FER-2013 and keep the epoch that is best on PublicTest."""
     from dataclasses import replace
 
-    from ..edge.contract import sidecar_path
     from ..edge.native_log import native_stderr_silenced
+    from ..edge.sidecar import sidecar_path
     from .datasets import load
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

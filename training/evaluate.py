@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge.classifier import EmotionClassifier
-from ..edge.contract import read_sidecar
 from ..edge.errors import ModelError
 from ..edge.framing import to_float
 from ..edge.native_log import native_stderr_silenced
 from ..edge.records import Image
+from ..edge.sidecar import read_sidecar
 from .datasets import EMOTIONS, Dataset
 from .metrics import Evaluation, evaluate_predictions
 

@@ -22,10 +22,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..edge.contract import ModelContract, write_sidecar
+from ..edge.contract import ModelContract
 from ..edge.errors import FerEdgeError, UsageError
 from ..edge.files import replacing
 from ..edge.framing import FER2013, to_float
+from ..edge.sidecar import write_sidecar
 from .architectures import plain_net
 from .augment import Augmentation, augment
 from .datasets import EMOTIONS, SIDE_PX, Dataset, balanced_indices

@@ -13,7 +13,7 @@ from fer_edge.benchmarks import growth as growth_module
 from fer_edge.benchmarks import loop as loop_module
 from fer_edge.benchmarks.contenders import OURS, TUTORIAL
 from fer_edge.edge.cli import cli
-from fer_edge.edge.contract import write_sidecar
+from fer_edge.edge.sidecar import write_sidecar
 
 from ..conftest import a_contract
 from .conftest import a_run, write_clip
@@ -127,7 +127,8 @@ def test_the_whole_command_with_a_real_keras_model(tmp_path: Path) -> None:
     # In a process of its own: Keras stays out of this one, and pytest's out of the measurement.
     script = """
 from pathlib import Path
-from fer_edge.edge.contract import ModelContract, write_sidecar
+from fer_edge.edge.contract import ModelContract
+from fer_edge.edge.sidecar import write_sidecar
 from fer_edge.training.architectures import plain_net
 from fer_edge.training.datasets import EMOTIONS
 path = Path("model.keras")

@@ -19,8 +19,8 @@ from fer_edge.benchmarks.contenders import CONTENDERS, OURS, TUTORIAL, play
 from fer_edge.benchmarks.loop import Plan, measure, summarise
 from fer_edge.benchmarks.protocol import Request, Run
 from fer_edge.benchmarks.report import print_loop
-from fer_edge.edge.contract import write_sidecar
 from fer_edge.edge.errors import CameraError, FerEdgeError, ModelError, UsageError
+from fer_edge.edge.sidecar import write_sidecar
 
 from ..conftest import a_contract
 from .conftest import a_run, write_clip
@@ -227,7 +227,8 @@ def test_table(
 
 
 def test_models_know_whether_they_are_the_same(keras: Path, tmp_path: Path) -> None:
-    from fer_edge.edge.contract import embed_contract, read_sidecar
+    from fer_edge.edge.contract import embed_contract
+    from fer_edge.edge.sidecar import read_sidecar
 
     from ..conftest import tiny_tflite
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fer_edge.edge.contract import write_sidecar
+from fer_edge.edge.sidecar import write_sidecar
 
 from ..conftest import a_contract
 

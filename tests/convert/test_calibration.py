@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fer_edge.convert.calibration import faces_beside, load_calibration
-from fer_edge.edge.contract import file_sha256
 from fer_edge.edge.errors import DataError
+from fer_edge.edge.sidecar import file_sha256
 
 from ..conftest import rows_of_each, write_csv
 from .conftest import patterned_faces, write_faces

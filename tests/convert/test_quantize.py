@@ -17,16 +17,16 @@ from fer_edge.convert.keras_backend import load_keras_model  # noqa: E402
 from fer_edge.convert.quantize import MIN_AGREEMENT, Converted, compare, convert  # noqa: E402
 from fer_edge.edge.classifier import EmotionClassifier  # noqa: E402
 from fer_edge.edge.cli import cli  # noqa: E402
-from fer_edge.edge.contract import (  # noqa: E402
+from fer_edge.edge.contract import read_contract  # noqa: E402
+from fer_edge.edge.errors import FerEdgeError, GateError, ModelError  # noqa: E402
+from fer_edge.edge.framing import to_float  # noqa: E402
+from fer_edge.edge.runtime import load_network  # noqa: E402
+from fer_edge.edge.sidecar import (  # noqa: E402
     file_sha256,
-    read_contract,
     read_sidecar,
     sidecar_path,
     write_sidecar,
 )
-from fer_edge.edge.errors import FerEdgeError, GateError, ModelError  # noqa: E402
-from fer_edge.edge.framing import to_float  # noqa: E402
-from fer_edge.edge.runtime import load_network  # noqa: E402
 
 from ..conftest import EMOTIONS, a_contract, tiny_tflite  # noqa: E402
 from .conftest import patterned_faces, write_faces  # noqa: E402

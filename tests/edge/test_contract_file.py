@@ -15,14 +15,11 @@ from fer_edge.edge.contract import (
     BUFFER_NAME,
     ModelContract,
     embed_contract,
-    file_sha256,
     load_model,
     read_contract,
-    read_sidecar,
-    sidecar_path,
-    write_sidecar,
 )
 from fer_edge.edge.errors import ModelError
+from fer_edge.edge.sidecar import file_sha256, read_sidecar, sidecar_path, write_sidecar
 
 from ..conftest import a_contract, a_face, tiny_tflite
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_edge.edge.cli import cli
-from fer_edge.edge.contract import embed_contract, sidecar_path, write_sidecar
+from fer_edge.edge.contract import embed_contract
 from fer_edge.edge.errors import DataError, ModelError
+from fer_edge.edge.sidecar import sidecar_path, write_sidecar
 from fer_edge.training.datasets import Dataset
 from fer_edge.training.evaluate import evaluate
 from fer_edge.training.metrics import evaluate_predictions

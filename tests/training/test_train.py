@@ -13,9 +13,9 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras", reason="needs the extra [train]")
 
-from fer_edge.edge.contract import read_sidecar  # noqa: E402
 from fer_edge.edge.errors import DataError, FerEdgeError, UsageError  # noqa: E402
 from fer_edge.edge.framing import to_float  # noqa: E402
+from fer_edge.edge.sidecar import read_sidecar  # noqa: E402
 from fer_edge.training import train  # noqa: E402
 from fer_edge.training.progress import Progress  # noqa: E402
 
