@@ -11,9 +11,9 @@ _LARGE_BYTES = 192 * 1024
 def keep_frames_out_of_heaps() -> bool:
     """Have the C library give every picture its own pages, and give them back when it is freed.
 
-    glibc otherwise learns from the first freed frame to keep such blocks in its heaps. There frames
-    that one thread makes and another frees leave holes: 2 to 3 MB more over 2,000 frames of the
-    demo, against none with this. For the whole process, so only ``fer-edge run`` calls it.
+    glibc otherwise learns from the first freed frame to keep such blocks in its heaps, one a
+    thread, where the most frames that were ever in flight stay resident. It costs some 8 % of the
+    frame rate (docs/benchmarks.md). For the whole process, so only ``fer-edge run`` calls it.
 
     Returns:
         Whether the C library took it; others than glibc have no such setting and need none.

@@ -39,7 +39,7 @@ from .progress import Progress
 class Recipe:
     """Every number that shapes a run, with the reason for its default."""
 
-    # 1.2 M parameters, 1.2 MB in int8, 97 M multiply-adds. Pooling right behind the stem halves the
+    # 1.2 M parameters, 1.2 MB in int8, 96 M multiply-adds. Pooling right behind the stem halves the
     # time of an epoch against a second convolution at 48x48, where two cores wait for memory.
     stem: int = 32
     widths: tuple[int, ...] = (64, 128, 256)
