@@ -34,7 +34,16 @@ _ELSEWHERE = {
 # More than any camera gives, and frames of it still fit into memory.
 _MAX_SIDE_PX = 8192
 # A module that is missing because an extra is not installed; any other is a fault of ours.
-_OF_EXTRAS = {"keras", "matplotlib", "platformdirs", "psutil", "sklearn", "tensorflow"}
+_OF_EXTRAS = {
+    "jinja2",
+    "kagglehub",
+    "keras",
+    "matplotlib",
+    "platformdirs",
+    "psutil",
+    "sklearn",
+    "tensorflow",
+}
 
 
 class _Commands(click.Group):

@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("edge", "convert", "training", "benchmarks")
 MAX_LINES = 420
 
-# What reads the data and scores the answers: of training, convert may use this much, and none of
-# it may load TensorFlow.
-LIGHT_TRAINING = ("datasets", "dataset_readers", "dataset_cache", "metrics")
+# What reads the data, scores the answers and draws the reports: of training, convert may use this
+# much, and none of it may load TensorFlow.
+LIGHT_TRAINING = ("datasets", "dataset_readers", "dataset_cache", "metrics", "plots", "pages")
 
 # Which of our folders a folder may import; a tuple of module names narrows it down.
 OURS: dict[str, dict[str, tuple[str, ...] | None]] = {
@@ -34,14 +34,14 @@ _EDGE = {"numpy", "cv2", "ai_edge_litert", "tflite_runtime", "flatbuffers", "cli
 ANYWHERE = {
     "edge": _EDGE,
     "convert": _EDGE,
-    "training": _EDGE | {"keras", "sklearn", "matplotlib", "platformdirs"},
+    "training": _EDGE | {"keras", "sklearn", "matplotlib", "platformdirs", "jinja2"},
     "benchmarks": _EDGE | {"matplotlib", "keras", "tensorflow", "psutil"},
 }
 # What it may import in addition, but only in a function: it is big, or there on some machines only.
 LAZILY = {
     "edge": {"picamera2", "libcamera"},
     "convert": {"tensorflow", "keras"},
-    "training": set(),
+    "training": {"kagglehub"},
     "benchmarks": set(),
 }
 # What importing a cli.py may load, at its top and at the top of what of ours it imports there.
@@ -358,7 +358,7 @@ def made_up(**sources: str) -> dict[str, Module]:
         ("edge__a", "from ..training.nowhere import x", "edge imports training"),
         ("edge__a", "from .. import training", "edge imports training"),
         ("convert__a", "from ..training import train", "of which it may only datasets"),
-        ("convert__a", "from ..training.plots import x", "of which it may only datasets"),
+        ("convert__a", "from ..training.architectures import x", "of which it may only datasets"),
         ("convert__a", "from ..benchmarks import loop", "convert imports benchmarks"),
         ("training__a", "from ..convert.gate import x", "training imports convert"),
         # Foreign packages.

@@ -1,0 +1,1 @@
+"""Files that the training's reports are made with."""

@@ -1,0 +1,77 @@
+"""Reports as one HTML file that can be mailed: style and pictures inside, no request to anywhere.
+
+The content is data (:class:`Section`, :class:`Table`, :class:`Picture`), so that every report of
+the project looks alike; the look is in ``assets/page.html.j2``.
+"""
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ..edge.files import replacing
+from ..edge.version import __version__
+
+_ASSETS = Path(__file__).parent / "assets"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A PNG with what it shows in words (for those who cannot see it), and a line under it."""
+
+    png: bytes
+    alt: str
+    caption: str = ""
+
+    @property
+    def source(self) -> str:
+        """The picture as the address of an ``<img>``."""
+        return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of texts; all columns but the first ``text_columns`` are figures, aligned right."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    text_columns: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading, paragraphs, then tables and pictures in their order."""
+
+    title: str
+    paragraphs: Sequence[str] = ()
+    items: Sequence[Table | Picture] = ()
+
+
+def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
+    """A whole HTML document; every text is escaped.
+
+    Args:
+        title: The heading.
+        subtitle: What was looked at, when and with what: one line under the heading.
+        sections: The content, in its order; more than three are listed on top as links.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(_ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.tests["picture"] = lambda item: isinstance(item, Picture)
+    return environment.get_template("page.html.j2").render(
+        title=title, subtitle=subtitle, sections=sections, version=__version__
+    )
+
+
+def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section]) -> None:
+    """Write :func:`page` to a file, whole or not at all."""
+    with replacing(path) as partial:
+        partial.write_text(page(title, subtitle, sections), encoding="utf-8")
