@@ -38,6 +38,8 @@ _SPELLINGS = {
 # With or without the mark that spreadsheets put in front.
 _ENCODING = "utf-8-sig"
 _CSV_HEADER = ["emotion", "pixels", "Usage"]
+# The competition's icml_face_data.csv: the same rows.
+_ICML_HEADER = ["emotion", " Usage", " pixels"]
 _FERPLUS_VOTES = 10
 #: The class of each of the first seven columns of FER+: neutral, happiness, surprise, sadness,
 #: anger, disgust, fear. The last three are contempt, unknown and not a face.
@@ -99,16 +101,18 @@ def read_csv(source: Path) -> RawRows:
         with _open_text(source) as file:
             reader = csv.reader(file)
             header = next(reader, None)
-            if header != _CSV_HEADER:
+            names = [name.strip() for name in header or []]
+            if header != _CSV_HEADER and header != _ICML_HEADER:
                 raise DataError(
                     f"{source} is no FER-2013 csv: expected the header {','.join(_CSV_HEADER)}, "
                     f"got {','.join(header or [])[:80]!r}."
                 )
+            order = [names.index(name) for name in _CSV_HEADER]
             for number, row in enumerate(reader, start=1):
                 if not row:
                     continue  # a blank line, usually the last one
                 try:
-                    rows.add(*_parse_row(row), origin=str(number))
+                    rows.add(*_parse_row(row, order), origin=str(number))
                 except ValueError as exc:
                     rows.bad.append(BadRow(f"row {number}", str(exc)))
     except _PACKING_ERRORS as exc:
@@ -241,11 +245,11 @@ def zip_holds_images(source: Path) -> bool:
         raise DataError(f"{source} is no zip that can be read: {exc}.") from exc
 
 
-def _parse_row(row: list[str]) -> tuple[Image, int, str]:
-    """One csv row; ValueError says what is wrong with it."""
+def _parse_row(row: list[str], order: list[int]) -> tuple[Image, int, str]:
+    """One csv row, its columns in this order; ValueError says what is wrong with it."""
     if len(row) != len(_CSV_HEADER):
         raise ValueError(f"expected {len(_CSV_HEADER)} columns, got {len(row)}")
-    emotion, pixels, usage = row
+    emotion, pixels, usage = (row[column] for column in order)
     if emotion not in {str(index) for index in range(len(EMOTIONS))}:
         raise ValueError(f"unknown emotion {emotion!r}; expected 0 to {len(EMOTIONS) - 1}")
     if usage not in SPLITS:
@@ -326,7 +330,8 @@ def _open_text(source: Path) -> Iterator[TextIO]:
         with zipfile.ZipFile(source) as archive:
             names = [name for name in archive.namelist() if name.lower().endswith(".csv")]
             # Kaggle's archive holds other files too; the csv of the images is the one by this name.
-            name = next((n for n in names if n.lower().endswith("fer2013.csv")), None)
+            wanted = ("fer2013.csv", "icml_face_data.csv")
+            name = next((n for w in wanted for n in names if n.lower().endswith(w)), None)
             if name is None and len(names) != 1:
                 raise DataError(f"{source} holds {len(names)} csv files, none named fer2013.csv.")
             with (

@@ -54,18 +54,26 @@ def tidy(axes: Axes, *, title: str = "", x: str = "", y: str = "") -> Axes:
     return axes
 
 
-def heatmap(axes: Axes, values: Any, texts: list[list[str]], labels: tuple[str, ...]) -> Axes:
-    """A square table of shares (0 to 1) as colours, each cell with its text.
+def heatmap(
+    axes: Axes,
+    values: Any,
+    texts: list[list[str]],
+    labels: tuple[str, ...],
+    columns: tuple[str, ...] | None = None,
+) -> Axes:
+    """A table of shares (0 to 1) as colours, each cell with its text.
 
     Args:
         axes: To draw on.
-        values: ``(n, n)``, 0 to 1: the colour of each cell.
-        texts: ``n`` lists of ``n`` texts.
-        labels: ``n`` names, for the rows and the columns.
+        values: ``(n, m)``, 0 to 1: the colour of each cell.
+        texts: ``n`` lists of ``m`` texts.
+        labels: ``n`` names, for the rows.
+        columns: ``m`` names; None where rows and columns are the same.
     """
     values = np.asarray(values)
+    names = columns or labels
     axes.imshow(values, cmap=HEAT, vmin=0.0, vmax=1.0)
-    axes.set_xticks(range(len(labels)), labels, rotation=40, ha="right", fontsize=FONT_SIZE - 1)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize=FONT_SIZE - 1)
     axes.set_yticks(range(len(labels)), labels, fontsize=FONT_SIZE - 1)
     axes.spines[:].set_visible(False)
     for row, column in np.ndindex(values.shape):
