@@ -20,9 +20,19 @@ from fer_edge.edge.contract import ModelContract
 settings.register_profile("fer-edge", deadline=None)
 settings.load_profile("fer-edge")
 
-REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "fer2013"
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+REAL_DATA = SHARED / "data" / "fer2013"
+REAL_YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 CSV_HEADER = ("emotion", "pixels", "Usage")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """The tests keep nothing in the user's own cache, and take nothing from it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +41,14 @@ def real_data() -> Path:
     if not (REAL_DATA / "fer2013.csv.gz").is_file():
         pytest.skip(f"needs the real FER-2013: no {REAL_DATA / 'fer2013.csv.gz'}")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def yunet_file() -> Path:
+    """A YuNet for OpenCV, which stays out of the repository."""
+    if not REAL_YUNET.is_file():
+        pytest.skip(f"needs a YuNet: no {REAL_YUNET}")
+    return REAL_YUNET
 
 
 # --------------------------------------------------------------------------------------- models
@@ -180,6 +198,11 @@ def image_tree(*names: str, classes: tuple[str, ...] = EMOTIONS) -> dict[str, by
 # ------------------------------------------------------------------------------------- training
 
 
+def files_in(folder: Path) -> set[str]:
+    """The files below a folder, as relative paths."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
 def a_dataset(**counts: int):
     """A data set with so many images of each class for each split: ``a_dataset(Training=6)``."""
     from fer_edge.training.datasets import Dataset
@@ -198,18 +221,17 @@ def a_dataset(**counts: int):
 
 
 def a_recipe(**changes):
-    """A recipe that trains in a second, with these fields changed. Imports TensorFlow."""
-    from fer_edge.training.train import Recipe
+    """A recipe that trains in a second, with these fields changed."""
+    from fer_edge.training.recipes import Optimiser, Recipe, Schedule
 
     fields = {
-        "stem": 4,
-        "widths": (4,),
-        "epochs": 2,
-        "batch": 16,
-        "peak_rate": 0.01,
-        "warmup_epochs": 1.0,
+        "name": "tiny",
+        "summary": "for tests",
+        "network": "plain",
+        "options": {"stem": 4, "widths": [4], "dropout": 0.3},
         # So large that it shows where it is applied and where it is not.
-        "weight_decay": 5.0,
+        "optimiser": Optimiser(weight_decay=5.0),
+        "schedule": Schedule(epochs=2, batch=16, peak_rate=0.01, warmup_epochs=1.0),
         "calibration_per_class": 3,
     }
     return Recipe(**{**fields, **changes})

@@ -22,6 +22,9 @@ class Augmentation:
         contrast: Smallest and largest factor on the distance from the image's mean.
         erase: Probability that a rectangle is replaced by its image's mean grey.
         erase_area: Smallest and largest area of that rectangle, as a share of the image.
+        mixup: Probability that a batch is blended with itself (:mod:`.mixing`).
+        cutmix: Probability that rectangles are exchanged within a batch instead.
+        mix_alpha: Both shape parameters of the Beta distribution of an image's share.
     """
 
     flip: float = 0.5
@@ -32,6 +35,9 @@ class Augmentation:
     contrast: tuple[float, float] = (0.75, 1.3)
     erase: float = 0.3
     erase_area: tuple[float, float] = (0.02, 0.15)
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    mix_alpha: float = 0.4
 
 
 def augment(

@@ -1,4 +1,4 @@
-"""The commands ``fer-edge train`` and ``fer-edge evaluate``."""
+"""The commands ``fer-edge train`` and ``fer-edge recipes``."""
 
 import os
 from pathlib import Path
@@ -7,98 +7,241 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from .metrics import Evaluation
+    from .datasets import Dataset
+    from .plan import Plan
+    from .recipes import Recipe
+    from .sweep import Variant
+    from .train import Run
 
 _DATA_HELP = "fer2013.csv (also .gz, .xz, .zip) or a folder with train/<class>, test/<class>."
 
 
 @click.command()
+@click.option("--recipe", "name", default="accurate", show_default=True, help="See `recipes`.")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help=_DATA_HELP)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="A new run folder.")
-@click.option("--epochs", type=click.IntRange(1), help="Instead of the recipe's.")
-@click.option("--batch", type=click.IntRange(1), help="Instead of the recipe's.")
-@click.option("--seed", type=click.IntRange(0), help="Instead of the recipe's.")
+@click.option("--votes", type=click.Path(path_type=Path), help="FER+'s fer2013new.csv.")
+@click.option("--out", type=click.Path(path_type=Path), help="A new run folder.")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the recipe.")
+@click.option(
+    "--sweep",
+    "sweeps",
+    multiple=True,
+    metavar="KEY=A,B,C",
+    help="Train each variant, in a folder of its own in --out.",
+)
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A .keras model to learn from; several are averaged.",
+)
+@click.option(
+    "--teacher-logits",
+    type=click.Path(path_type=Path),
+    help="Learn from what `evaluate --split Training --logits FILE` wrote.",
+)
+@click.option(
+    "--weights",
+    default="imagenet",
+    show_default=True,
+    help="Of the base of a transfer recipe: imagenet, none, or a file.",
+)
+@click.option(
+    "--leave-out", type=click.Path(path_type=Path), help="From `dataset explore --clean`."
+)
+@click.option("--dry-run", is_flag=True, help="Print the plan and how long it takes here.")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--tensorboard", is_flag=True, help="Write TensorBoard's logs too.")
 @click.option("--skip-bad", is_flag=True, help="Leave bad rows out and count them.")
 @click.option("--licence", default="", help="Terms of the weights, for the model's contract.")
 def train(
+    name: str,
     data: Path,
-    out: Path,
-    epochs: int | None,
-    batch: int | None,
-    seed: int | None,
+    votes: Path | None,
+    out: Path | None,
+    changes: tuple[str, ...],
+    sweeps: tuple[str, ...],
+    teachers: tuple[Path, ...],
+    teacher_logits: Path | None,
+    weights: str,
+    leave_out: Path | None,
+    dry_run: bool,
     resume: bool,
+    tensorboard: bool,
     skip_bad: bool,
     licence: str,
 ) -> None:
     """Train an emotion model on FER-2013 and keep the epoch that is best on PublicTest."""
-    from dataclasses import replace
-
+    from ..edge.errors import UsageError
     from ..edge.native_log import native_stderr_silenced
-    from ..edge.sidecar import sidecar_path
+    from .recipe_book import find_recipe
+    from .recipes import with_changes
+    from .sweep import variants
+
+    if out is None and not dry_run:
+        raise UsageError("Pass --out FOLDER for the run, or --dry-run to see the plan only.")
+    recipe = with_changes(find_recipe(name), changes)
+    points = variants(recipe, sweeps)
+    faces, left_out = _load(data, votes, leave_out, skip_bad=skip_bad)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with native_stderr_silenced():
+        from .distill import Teachers
+        from .train import Run
+    run = Run(
+        teachers=Teachers(teachers, teacher_logits),
+        weights=weights,
+        left_out=left_out,
+        licence=licence,
+        variant=" ".join(changes),
+        tensorboard=tensorboard,
+    )
+    if dry_run:
+        from .plan import make_plan
+
+        for point in points:
+            _print_plan(point.recipe, make_plan(faces, point.recipe, run))
+    elif sweeps and out:
+        _sweep(faces, out, points, run, resume=resume)
+    elif out:
+        _train_one(faces, out, recipe, run, resume=resume)
+
+
+def _load(
+    data: Path, votes: Path | None, leave_out: Path | None, *, skip_bad: bool
+) -> tuple["Dataset", str]:
+    """The data and the digest of the list of rows that were left out of it, or an empty text."""
+    from . import cleaning
     from .datasets import load
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    faces = load(data, skip_bad=skip_bad)
+    faces = load(data, votes=votes, skip_bad=skip_bad)
     if faces.skipped:
         click.echo(f"{faces.skipped} bad rows left out of {data}", err=True)
-    with native_stderr_silenced():
-        from .train import Recipe
-        from .train import train as run_training
-    changes = {"epochs": epochs, "batch": batch, "seed": seed}
-    recipe = replace(Recipe(), **{name: n for name, n in changes.items() if n is not None})
-    contract = run_training(faces, out, recipe, resume=resume, licence=licence)
-    metric = contract.metrics[0]
+    if leave_out is None:
+        return faces, ""
+    listed = cleaning.read_leave_out(leave_out)
+    kept = cleaning.leave_out(faces, listed)
+    click.echo(f"{len(faces) - len(kept)} rows left out as {leave_out} lists them", err=True)
+    return kept, listed.digest
+
+
+def _train_one(faces: "Dataset", out: Path, recipe: "Recipe", run: "Run", *, resume: bool) -> None:
+    from ..edge.sidecar import file_sha256, sidecar_path
+    from ..edge.trust import remember
+    from .summary import write_summary
+    from .train import train as run_training
+
+    contract = run_training(faces, out, recipe, run, resume=resume)
     target = out / "model.keras"
+    write_summary(target, out)
+    remember(file_sha256(target))  # made here: `convert` need not try it in a child process first
+    metric = contract.metrics[0]
     click.echo(
         f"{target}: {metric['value']:.2%} of {metric['count']} images of {metric['split']} "
         f"(contract: {sidecar_path(target).name}). Next: fer-edge convert {target}"
     )
 
 
+def _sweep(
+    faces: "Dataset", out: Path, points: list["Variant"], run: "Run", *, resume: bool
+) -> None:
+    """Train each variant that is not done yet; one that fails does not keep the others from it."""
+    from dataclasses import replace
+
+    import keras
+
+    from ..edge.errors import FerEdgeError, UsageError
+    from .sweep import is_done
+
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"{out} is a file; expected a folder for the runs as --out.")
+    if out.exists() and any(out.iterdir()) and not resume:
+        raise UsageError(f"{out} is not empty: pass --resume to go on, or another --out.")
+    failed = []
+    for number, point in enumerate(points, start=1):
+        folder = out / point.folder
+        if is_done(folder, point.recipe):
+            click.echo(f"{folder} is done", err=True)
+            continue
+        click.echo(f"variant {number} of {len(points)}: {' '.join(point.changes)}", err=True)
+        said = replace(run, variant=" ".join(filter(None, (run.variant, *point.changes))))
+        try:
+            _train_one(faces, folder, point.recipe, said, resume=resume)
+        except FerEdgeError as exc:
+            click.echo(f"{folder}: {exc}", err=True)
+            failed.append(point.folder)
+        keras.backend.clear_session()
+    click.echo(f"Compare them: fer-edge compare {out}/*")
+    if failed:
+        raise FerEdgeError(
+            f"{len(failed)} of {len(points)} variants failed: {', '.join(failed)}. Mend what is "
+            f"said above and pass --resume."
+        )
+
+
+def _print_plan(recipe: "Recipe", plan: "Plan") -> None:
+    from .recipes import keys
+
+    click.echo(f"{recipe.name}: {recipe.summary}")
+    for key, value in keys(recipe).items():
+        click.echo(f"  {key} = {value}")
+    click.echo(
+        f"{plan.parameters:,} parameters, {plan.multiply_adds / 1e6:.1f} M multiply-adds\n"
+        f"{plan.training} images to train on, {plan.steps} steps an epoch; choosing on "
+        f"{plan.validation} of {plan.choose_on}"
+    )
+    for item in plan.stages:
+        epochs = item.stage.end - item.stage.first
+        click.echo(
+            f"epochs {item.stage.first + 1} to {item.stage.end}: {item.learning:,} parameters "
+            f"learn, {item.step_s * 1000:.0f} ms a step, {item.step_s * plan.steps:.0f} s an "
+            f"epoch, {epochs * item.step_s * plan.steps / 60:.0f} min; with ready-made batches "
+            f"{item.ready_step_s * 1000:.0f} ms a step"
+        )
+    click.echo(f"in all about {plan.total_s / 60:.0f} min on this machine, as busy as it is")
+
+
 @click.command()
-@click.argument("model", type=click.Path(path_type=Path))
-@click.option("--data", required=True, type=click.Path(path_type=Path), help=_DATA_HELP)
-@click.option("--split", default="PublicTest", show_default=True, help="Which rows to measure on.")
-@click.option("--skip-bad", is_flag=True, help="Leave bad rows out and count them.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
-def evaluate(model: Path, data: Path, split: str, skip_bad: bool, as_json: bool) -> None:
-    """Measure MODEL (.keras or .tflite, or a shipped model's name) on labelled faces."""
+@click.option("--json", "as_json", is_flag=True, help="Print whole recipes as JSON.")
+@click.argument("names", nargs=-1)
+def recipes(names: tuple[str, ...], as_json: bool) -> None:
+    """List the recipes with their cost and what they reached; NAMES shows every number of some."""
     import json
+    from dataclasses import asdict
 
-    from ..edge.models import model_path
-    from .datasets import load
-    from .evaluate import evaluate as measure
+    from .measured import read_measured
+    from .recipe_book import RECIPES, find_recipe
+    from .recipes import keys
 
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    path = model_path(model)
-    faces = load(data, skip_bad=skip_bad)
-    found = measure(path, faces.split(split))
+    chosen = [find_recipe(name) for name in names] or list(RECIPES.values())
+    measured = read_measured()
     if as_json:
-        about = {"model": path.name, "data": faces.name, "sha256": faces.digest, "split": split}
-        click.echo(json.dumps({**about, "skipped": faces.skipped, **found.to_dict()}, indent=1))
-    else:
-        _print(found, f"{path.name} on {split} of {faces.name}")
-
-
-def _print(found: "Evaluation", title: str) -> None:
+        found = [
+            {**recipe.to_dict(), "measured": asdict(measured[recipe.name])} for recipe in chosen
+        ]
+        click.echo(json.dumps(found, indent=1))
+        return
+    if names:
+        for recipe in chosen:
+            click.echo(f"{recipe.name}: {recipe.summary}")
+            for key, value in keys(recipe).items():
+                click.echo(f"  --set {key}={json.dumps(value)}")
+        return
     from rich.console import Console
     from rich.table import Table
 
+    table = Table("recipe", "weights", "mult-adds", "accuracy", "what it is", box=None)
+    for column in table.columns[1:4]:
+        column.justify = "right"
+    for recipe in chosen:
+        about = measured[recipe.name]
+        reached = "–" if about.accuracy is None else f"{about.accuracy:.2%}"
+        cost = (f"{about.parameters / 1e6:.2f} M", f"{about.multiply_adds / 1e6:,.0f} M")
+        table.add_row(recipe.name, *cost, reached, recipe.summary)
     console = Console(markup=False)
+    console.print(table)
     console.print(
-        f"{title}: {found.accuracy:.2%} of {found.count} images, macro-F1 {found.macro_f1:.3f}",
+        "Accuracy: float, one view, PublicTest; – is not measured. Each figure's run is under "
+        "docs/results.",
         highlight=False,
     )
-    table = Table("class", "precision", "recall", "F1", "images", box=None)
-    for row in found.classes:
-        figures = (f"{value:.3f}" for value in (row.precision, row.recall, row.f1))
-        table.add_row(row.label, *figures, str(row.support))
-    console.print(table)
-    names = [row.label for row in found.classes]
-    confusion = Table("true \\ named", *names, box=None, title="confusion (images)")
-    for column in confusion.columns[1:]:
-        column.justify = "right"
-    for name, counts in zip(names, found.confusion, strict=True):
-        confusion.add_row(name, *map(str, counts))
-    console.print(confusion)

@@ -100,6 +100,16 @@ class Dataset:
                 splits[generator.permutation(rows)[:count]] = "Validation"
         return replace(self, splits=splits)
 
+    def sampled(self, fraction: float, *, seed: int) -> "Dataset":
+        """A stratified part of the images, in their order; at least one of each class there is."""
+        generator = np.random.default_rng(seed)
+        chosen = []
+        for label in range(len(EMOTIONS)):
+            rows = np.flatnonzero(self.labels == label)
+            count = min(len(rows), max(1, round(len(rows) * fraction)))
+            chosen.append(generator.permutation(rows)[:count])
+        return self.take(np.sort(np.concatenate(chosen)))
+
     def with_validation(self, *, seed: int) -> tuple["Dataset", str]:
         """The data and the name of the split to choose on: PublicTest, or one that is carved.
 

@@ -14,10 +14,11 @@ from rich.progress import Progress as Bar
 class Progress(keras.callbacks.Callback):
     """A line an epoch on standard error, and on a terminal a bar with the time left below it."""
 
-    def __init__(self, history: list[dict[str, float]]):
-        """Take the run's history, which the checkpoint callback appends to before this one."""
+    def __init__(self, history: list[dict[str, float]], epochs: int, steps: int):
+        """Take the run's history, which the callback that validates appends to before this one."""
         super().__init__()
-        self._history = history
+        self._history, self._epochs, self._steps = history, epochs, steps
+        self._first, self._began = len(history), time.monotonic()
         self._console = Console(file=sys.stderr, markup=False)
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -28,13 +29,6 @@ class Progress(keras.callbacks.Callback):
             console=self._console,
             disable=not self._console.is_terminal,
         )
-
-    def on_train_begin(self, logs: dict | None = None) -> None:
-        """Start the bar where the run starts."""
-        self._first, self._began = len(self._history), time.monotonic()
-        params = self.params or {}
-        steps, self._epochs = params["steps"], params["epochs"]
-        self._task = self._bar.add_task("training", total=(self._epochs - self._first) * steps)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Move the bar by a batch."""
@@ -63,5 +57,7 @@ class Progress(keras.callbacks.Callback):
     @contextmanager
     def on_screen(self) -> Iterator[None]:
         """Show the bar within the block; however the run ends, the terminal is left in order."""
+        total = (self._epochs - self._first) * self._steps
+        self._task = self._bar.add_task("training", total=total)
         with self._bar:
             yield

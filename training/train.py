@@ -1,20 +1,19 @@
-"""Train a plain convolutional net on FER-2013. Read it from top to bottom.
+"""Train one recipe on FER-2013. Read it from top to bottom.
 
 What goes in: raw grey pixels 0..255. What comes out: a run folder with
 
-* ``model.keras``: the epoch that was best on PublicTest, without optimiser state,
+* ``model.keras``: the epoch that was best on PublicTest, float32, without optimiser state,
 * ``model.contract.json``: what it is, eats and answers (``fer_edge.edge.contract``),
 * ``model.calibration.npz``: a few hundred balanced training faces, for the int8 conversion,
-* ``recipe.json``, ``log.csv``: how it was made,
-* ``checkpoints/``: the last and the best epoch, from which a killed run goes on.
+* ``result.json``: what it reached and what it costs, for ``fer-edge compare``,
+* ``recipe.json``, ``log.csv``, ``history.png``: how it was made,
+* ``checkpoints/``: the last state and the best epoch, from which a killed run goes on.
 """
 
-import csv
-import dataclasses
-import json
-import math
+import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,326 +22,319 @@ import keras
 import numpy as np
 
 from ..edge.contract import ModelContract
-from ..edge.errors import FerEdgeError, UsageError
-from ..edge.files import replacing
-from ..edge.framing import FER2013, to_float
+from ..edge.errors import DataError, FerEdgeError, MissingExtraError, UsageError
+from ..edge.framing import FER2013
 from ..edge.sidecar import write_sidecar
-from .architectures import plain_net
-from .augment import Augmentation, augment
+from .architectures import build_network
+from .batches import Batches, EpochStart
+from .callbacks import (
+    EarlyStopping,
+    EpochEnd,
+    FiniteLoss,
+    HistoryPlot,
+    ReduceLROnPlateau,
+    SaveState,
+)
+from .checkpoints import (
+    RunState,
+    best_path,
+    checkpoint_path,
+    has_state,
+    open_run,
+    read_arrays,
+    write_whole,
+)
 from .datasets import EMOTIONS, SIDE_PX, Dataset, balanced_indices
+from .distill import Teachers
+from .objective import training_model
 from .progress import Progress
-
-# ---------------------------------------------------------------------------------- the recipe
+from .recipes import Recipe, check
+from .result import measure, write_result
+from .targets import make_targets
+from .transfer import is_transfer, load_base_weights, set_stage
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """Every number that shapes a run, with the reason for its default."""
+class Stage:
+    """A part of a run with one optimiser.
 
-    # 1.2 M parameters, 1.2 MB in int8, 96 M multiply-adds. Pooling right behind the stem halves the
-    # time of an epoch against a second convolution at 48x48, where two cores wait for memory.
-    stem: int = 32
-    widths: tuple[int, ...] = (64, 128, 256)
-    dropout: float = 0.3
-    # The loss on PublicTest still falls at the end; longer gains less than a point at this size.
-    epochs: int = 28
-    batch: int = 128
-    # The largest rate that two warm-up epochs carry without a jump in the loss; cosine down to 0.
-    peak_rate: float = 0.06
-    warmup_epochs: float = 2.0
-    momentum: float = 0.9
-    # Decoupled from the gradient in Keras, so ten times PyTorch's usual 5e-4 at momentum 0.9.
-    weight_decay: float = 5e-3
-    # One label in ten of FER-2013 is wrong: full confidence would be learnt from those too.
-    label_smoothing: float = 0.1
-    augmentation: Augmentation = field(default_factory=Augmentation)
-    # 100 a class, so that the ranges of the int8 conversion do not follow the 25 % happy ones.
-    calibration_per_class: int = 100
-    seed: int = 1
-
-    def to_dict(self) -> dict[str, Any]:
-        """The recipe as plain JSON values."""
-        return dataclasses.asdict(self)
-
-
-# ------------------------------------------------------------------------------------- the data
-
-
-class Batches(keras.utils.PyDataset):
-    """Shuffled, augmented batches; epoch and position alone decide what each one holds."""
-
-    def __init__(self, data: Dataset, recipe: Recipe):
-        super().__init__()
-        self._data, self._recipe = data, recipe
-        self._targets = one_hot(data.labels)
-        self.begin(0)
-
-    def begin(self, epoch: int) -> None:
-        """Shuffle for an epoch, counted from 0.
-
-        Seeded by the epoch, so that a resumed run sees what the uninterrupted one would have.
-        Called by :class:`EpochStart` and not by Keras's ``on_epoch_end``, which comes once more
-        before the first epoch.
-        """
-        self._epoch = epoch
-        generator = np.random.default_rng((self._recipe.seed, epoch))
-        self._order = generator.permutation(len(self._data))
-
-    def __len__(self) -> int:
-        return math.ceil(len(self._data) / self._recipe.batch)
-
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        size = self._recipe.batch
-        rows = self._order[index * size : (index + 1) * size]
-        generator = np.random.default_rng((self._recipe.seed, self._epoch, index))
-        faces = augment(self._data.images[rows], self._recipe.augmentation, generator)
-        return faces[..., np.newaxis], self._targets[rows]
-
-
-def one_hot(labels: np.ndarray) -> np.ndarray:
-    """Labels ``(n,)`` as float32 ``(n, 7)``."""
-    return np.eye(len(EMOTIONS), dtype=np.float32)[labels]
-
-
-# ------------------------------------------------------------------------------------ the model
-
-
-def build(recipe: Recipe, steps_per_epoch: int) -> keras.Model:
-    """The untrained, compiled model of a recipe."""
-    model = plain_net(stem=recipe.stem, widths=recipe.widths, dropout=recipe.dropout)
-    warmup = round(recipe.warmup_epochs * steps_per_epoch)
-    # Keras takes a schedule for a rate, but its annotations do not say so.
-    rate: Any = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=recipe.peak_rate,
-        warmup_steps=warmup,
-        decay_steps=max(1, recipe.epochs * steps_per_epoch - warmup),
-    )
-    optimiser = keras.optimizers.SGD(
-        rate, momentum=recipe.momentum, nesterov=True, weight_decay=recipe.weight_decay
-    )
-    # Only the kernels: shrinking a batch norm's scale and shift regularises nothing.
-    optimiser.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
-    model.compile(
-        optimizer=optimiser,
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=recipe.label_smoothing
-        ),
-        metrics=["accuracy"],
-    )
-    return model
-
-
-class EpochStart(keras.callbacks.Callback):
-    """Sets all chance of an epoch from the seed, because no checkpoint holds its state."""
-
-    def __init__(self, batches: Batches, seed: int):
-        super().__init__()
-        self._batches, self._seed, self._steps = batches, seed, len(batches)
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Shuffle the images, and put every dropout where an uninterrupted run would have it."""
-        self._batches.begin(epoch)
-        model: Any = self.model
-        for layer in model.layers:
-            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
-                layer.seed_generator.state.assign([self._seed, epoch * self._steps])
-
-
-# ------------------------------------------------------------------------------------ the state
-
-
-@dataclass(slots=True)
-class RunState:
-    """What is known of a run after its last whole epoch; ``checkpoints/state.json`` on disk."""
-
-    history: list[dict[str, float]]
-    best_epoch: int = 0
-
-    @property
-    def epochs_done(self) -> int:
-        """Number of whole epochs."""
-        return len(self.history)
-
-
-class Checkpoint(keras.callbacks.Callback):
-    """Writes the model after each epoch, so that the run can be killed at any moment.
-
-    The state file names whole checkpoints only and is replaced in one step after them; a kill in
-    between leaves the one before. Best and last are kept, the others deleted.
+    Attributes:
+        first: Its first epoch, from 0.
+        end: The epoch behind its last.
+        rate: Peak learning rate.
+        unfreeze: Of a transfer net: which layers of its base learn.
     """
 
-    def __init__(self, out: Path, state: RunState):
-        super().__init__()
-        self._out, self._state = out, state
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Stop at the first batch whose loss is no number."""
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            raise FerEdgeError(
-                f"The loss became {loss} in epoch {self._state.epochs_done + 1}, batch {batch + 1}."
-                f" Lower the learning rate. Epochs before it are kept in {self._out}/checkpoints."
-            )
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Save the model, then the state, then the log."""
-        state, done = self._state, epoch + 1
-        state.history.append({"epoch": done, **{k: float(v) for k, v in (logs or {}).items()}})
-        scores = [entry["val_accuracy"] for entry in state.history]
-        state.best_epoch = scores.index(max(scores)) + 1
-        model: Any = self.model
-        _write_whole(checkpoint_path(self._out, done), model.save)
-        _write_whole(
-            self._out / "checkpoints" / "state.json",
-            lambda path: Path(path).write_text(json.dumps(dataclasses.asdict(state), indent=1)),
-        )
-        keep = {checkpoint_path(self._out, done), checkpoint_path(self._out, state.best_epoch)}
-        for old in set((self._out / "checkpoints").glob("epoch-*.keras")) - keep:
-            old.unlink()
-        _write_whole(self._out / "log.csv", lambda path: _write_log(Path(path), state.history))
+    first: int
+    end: int
+    rate: float
+    unfreeze: tuple[str, ...] = ()
 
 
-def checkpoint_path(out: Path, epoch: int) -> Path:
-    """Where the model after an epoch (counted from 1) lies."""
-    return out / "checkpoints" / f"epoch-{epoch:03d}.keras"
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run is given beside its data and its recipe.
 
-
-def load_checkpoint(out: Path, epoch: int) -> Any:
-    """The compiled model after an epoch, with its optimiser's state."""
-    return keras.saving.load_model(checkpoint_path(out, epoch), safe_mode=True)
-
-
-def _restore(model: keras.Model, saved: Any) -> None:
-    """Give a fresh model the weights and the optimiser's state of a saved one.
-
-    The saved one itself cannot go on: which weights are left out of the decay is not saved with it.
+    Attributes:
+        teachers: For distillation.
+        weights: ``imagenet``, ``none`` or a file, of the base of a transfer net.
+        left_out: Digest of the list of rows that were left out, or empty.
+        licence: Terms of the weights, for the contract.
+        variant: What was changed in the recipe, in words, for tables.
+        tensorboard: Whether to write TensorBoard's logs.
     """
-    optimiser: Any = model.optimizer
-    optimiser.build(model.trainable_variables)
-    for new, old in zip(model.variables, saved.variables, strict=True):
-        new.assign(old)
-    for new, old in zip(optimiser.variables, saved.optimizer.variables, strict=True):
-        new.assign(old)
 
-
-def _write_whole(path: Path, write: Callable[[str], object]) -> None:
-    """Write a file by way of another name, so that it is whole or as it was before."""
-    try:
-        with replacing(path) as partial:
-            write(str(partial))
-    except OSError as exc:
-        raise FerEdgeError(
-            f"Cannot write {path}: {exc.strerror}. What was there before is kept; make room and "
-            f"go on with --resume."
-        ) from exc
-
-
-def _write_log(path: Path, history: list[dict[str, float]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(history[0]))
-        writer.writeheader()
-        writer.writerows(history)
-
-
-# -------------------------------------------------------------------------------------- the run
+    teachers: Teachers = field(default_factory=Teachers)
+    weights: str = "imagenet"
+    left_out: str = ""
+    licence: str = ""
+    variant: str = ""
+    tensorboard: bool = False
 
 
 def train(
-    data: Dataset, out: Path, recipe: Recipe, *, resume: bool = False, licence: str = ""
+    data: Dataset, out: Path, recipe: Recipe, run: Run | None = None, *, resume: bool = False
 ) -> ModelContract:
     """Train, choose the best epoch on PublicTest (or on a carved validation split), and save it.
 
     Args:
         data: With Training rows.
         out: The run folder; it must be new or empty, unless ``resume``.
-        recipe: The hyper-parameters; a resumed run must have been started with the same.
-        resume: Go on after the last whole epoch of the run in ``out``.
-        licence: Terms of the weights, for the contract.
+        recipe: What to train and how.
+        run: Teachers, weights and words.
+        resume: Go on after the last whole epoch of the run in ``out``, started with the same
+            arguments; where there is none yet, start.
 
     Returns:
         The contract of ``out/model.keras``.
 
     Raises:
-        UsageError: ``out`` holds something else, or nothing to resume, or another recipe's run.
-        DataError: The data has no Training rows.
+        UsageError: ``out`` holds something else, or another run; the recipe cannot be run.
+        MissingExtraError: TensorBoard is asked for and not installed.
+        DataError: The data has no Training rows, or a split without one of the classes.
+        ModelError: A teacher or the weights of a base do not fit.
         FerEdgeError: The loss stopped being a number, or the disk is full.
     """
+    run = run or Run()
     data, choose_on = data.with_validation(seed=recipe.seed)
-    training, validation = data.split("Training"), data.split(choose_on)
-    state = _open_run(out, recipe, data.digest, resume=resume)
-    keras.utils.set_random_seed(recipe.seed)
-    batches = Batches(training, recipe)
-    model = build(recipe, len(batches))
-    if state.epochs_done:
-        _restore(model, load_checkpoint(out, state.epochs_done))
+    # All that can be wrong with the arguments is found before the folder is made.
+    training, validation = check_arguments(data, choose_on, recipe, run)
+    lessons = prepare_lessons(training, recipe, run, data.digest)
+    network = prepare_network(recipe, run, fresh=not (resume and has_state(out)))
+    about = {
+        "recipe": recipe.to_dict(),
+        "data_sha256": data.digest,
+        "left_out_sha256": run.left_out,
+        "teachers": list(run.teachers.digests),
+        "weights": run.weights if recipe.transfer else "none",
+    }
+    state = open_run(out, about, resume=resume)
+    steps = len(lessons.batches)
     print(
-        f"{model.count_params():,} parameters; {len(training)} images to train on, choosing on "
-        f"{len(validation)} of {choose_on}; backend {keras.backend.backend()}",
+        f"{recipe.name}: {network.count_params():,} parameters; {len(training)} images to "
+        f"train on, choosing on {len(validation)} of {choose_on}; backend "
+        f"{keras.backend.backend()}, {recipe.precision}",
         file=sys.stderr,
     )
-    progress = Progress(state.history)
+    progress = Progress(state.history, recipe.schedule.epochs, steps)
     with progress.on_screen():
-        model.fit(
-            batches,
-            validation_data=(to_float(validation.images), one_hot(validation.labels)),
-            initial_epoch=state.epochs_done,
-            epochs=recipe.epochs,
-            shuffle=False,  # Batches does it; Keras would do it again, and not by the seed
-            callbacks=[
-                EpochStart(batches, recipe.seed),
-                Checkpoint(out, state),
-                progress,
-            ],
-            verbose=0,  # type: ignore[arg-type] - annotated as str, documented as 0, 1 or 2
+        for stage in stages(recipe):
+            if state.epochs_done < stage.end and not state.stopped:
+                model = prepare_stage(network, recipe, stage, lessons)
+                resume_stage(model, network, stage, state, out)
+                callbacks = [
+                    FiniteLoss(out, state),
+                    EpochStart(lessons.batches, network, recipe.seed),
+                    EpochEnd(out, state, network, learnt_by(model, network), validation, recipe),
+                    *scheduling(recipe, stage, state),
+                    SaveState(out, state),
+                    progress,
+                    HistoryPlot(out, state),
+                ]
+                if run.tensorboard:
+                    callbacks.append(keras.callbacks.TensorBoard(str(out / "tensorboard")))
+                model.fit(
+                    lessons.batches,
+                    initial_epoch=state.epochs_done,
+                    epochs=stage.end,
+                    shuffle=False,  # Batches does it; Keras would do it again, not by the seed
+                    callbacks=callbacks,
+                    verbose=0,  # type: ignore[arg-type] - annotated as str, documented as 0, 1, 2
+                )
+    return _finish(out, recipe, run, state, data, choose_on)
+
+
+def training_part(data: Dataset, recipe: Recipe) -> Dataset:
+    """The training images that a recipe uses.
+
+    Raises:
+        UsageError: Its share is not above 0 and at most 1.
+    """
+    if not 0 < recipe.share <= 1:
+        raise UsageError(f"share is {recipe.share}; expected above 0 and at most 1.")
+    training = data.split("Training")
+    return training if recipe.share == 1 else training.sampled(recipe.share, seed=recipe.seed)
+
+
+def stages(recipe: Recipe) -> list[Stage]:
+    """The stages of a recipe: one, or the two of transfer learning."""
+    schedule, transfer = recipe.schedule, recipe.transfer
+    if transfer is None:
+        return [Stage(0, schedule.epochs, schedule.peak_rate)]
+    head = min(transfer.head_epochs, schedule.epochs)
+    both = (
+        Stage(0, head, schedule.peak_rate),
+        Stage(head, schedule.epochs, transfer.fine_tune_rate, transfer.unfreeze),
+    )
+    return [stage for stage in both if stage.first < stage.end]
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """What a network is taught with: the batches, and the teachers that run beside it."""
+
+    batches: Batches
+    teachers: tuple[keras.Model, ...]
+    teacher_logits: bool
+
+
+def prepare_lessons(training: Dataset, recipe: Recipe, run: Run, data_sha256: str) -> Lessons:
+    """The batches and the teachers of a run."""
+    teachers = tuple(run.teachers.networks())
+    logits = run.teachers.read_logits(training, data_sha256)
+    targets = make_targets(training, recipe.targets, logits)
+    return Lessons(Batches(training, targets, recipe), teachers, logits is not None)
+
+
+def prepare_network(recipe: Recipe, run: Run, *, fresh: bool = True) -> keras.Model:
+    """The untrained network, seeded; the base of a transfer net with its weights if ``fresh``."""
+    keras.utils.set_random_seed(recipe.seed)
+    with precision(recipe.precision):
+        network = build_network(recipe)
+    if is_transfer(network):
+        for stage in stages(recipe):
+            set_stage(network, stage.unfreeze)  # refuses a layer that is not there
+        if fresh:
+            load_base_weights(network, recipe.options["base"], run.weights)
+    elif run.weights not in ("imagenet", "none"):
+        raise UsageError(
+            f"The recipe {recipe.name} has no base that --weights {run.weights} could be for."
         )
-    return _finish(out, recipe, state, data, choose_on, licence)
+    return network
 
 
-def _open_run(out: Path, recipe: Recipe, data_sha256: str, *, resume: bool) -> RunState:
-    """Make the run folder, or read back the state of the run in it."""
-    text = json.dumps({**recipe.to_dict(), "data_sha256": data_sha256}, indent=1)
-    saved = out / "recipe.json"
-    if resume:
-        if not saved.is_file():
-            raise UsageError(f"There is no run to resume in {out}: it has no recipe.json.")
-        if json.loads(saved.read_text()) != json.loads(text):
-            raise UsageError(
-                f"{saved} is of another recipe or other data than asked for; start a new --out."
-            )
-        state = out / "checkpoints" / "state.json"
-        return RunState(**json.loads(state.read_text())) if state.is_file() else RunState([])
+def prepare_stage(
+    network: keras.Model, recipe: Recipe, stage: Stage, lessons: Lessons
+) -> keras.Model:
+    """The compiled model that teaches the network in a stage."""
+    if is_transfer(network):
+        set_stage(network, stage.unfreeze)
+    with precision(recipe.precision):
+        return training_model(
+            network,
+            recipe,
+            (stage.end - stage.first) * len(lessons.batches),
+            stage.rate,
+            teachers=lessons.teachers,
+            teacher_logits=lessons.teacher_logits,
+        )
+
+
+def learnt_by(model: keras.Model, network: keras.Model) -> list[Any]:
+    """The weights that a checkpoint holds: the network's, and those that only teach it."""
+    heads = [w for layer in model.layers if layer.name == "votes" for w in layer.weights]
+    return [*network.weights, *heads]
+
+
+def resume_stage(
+    model: keras.Model, network: keras.Model, stage: Stage, state: RunState, out: Path
+) -> None:
+    """Put the model where the run was after its last whole epoch."""
+    optimiser: Any = model.optimizer
+    optimiser.build(model.trainable_variables)
+    learnt, path = learnt_by(model, network), checkpoint_path(out, state.epochs_done)
+    if state.epochs_done > stage.first:
+        read_arrays(path, model=learnt, optimiser=optimiser.variables)
+    elif state.epochs_done:  # the end of the stage before, whose optimiser is gone
+        read_arrays(path, model=learnt)
+
+
+def scheduling(recipe: Recipe, stage: Stage, state: RunState) -> list[Any]:
+    """The callbacks that lower the rate and end the run, as the recipe asks."""
+    schedule = recipe.schedule
+    in_stage = [entry for entry in state.history if entry["epoch"] > stage.first]
+    callbacks: list[Any] = []
+    if schedule.shape == "plateau":
+        callbacks.append(ReduceLROnPlateau(schedule, stage.rate, in_stage))
+    if schedule.stop_patience and stage.end == schedule.epochs:
+        callbacks.append(EarlyStopping(schedule, in_stage, state))
+    return callbacks
+
+
+@contextmanager
+def precision(policy: str) -> Iterator[None]:
+    """Build and train within the block under a dtype policy of Keras."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
     try:
-        if out.exists() and any(out.iterdir()):
-            raise UsageError(f"{out} is not empty: pass --resume to go on, or another --out.")
-        (out / "checkpoints").mkdir(parents=True)
-        saved.write_text(text + "\n")
-    except OSError as exc:
-        raise UsageError(f"Cannot make the run folder {out}: {exc.strerror}.") from exc
-    return RunState([])
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def check_arguments(
+    data: Dataset, choose_on: str, recipe: Recipe, run: Run
+) -> tuple[Dataset, Dataset]:
+    """The images to train and to choose on, once recipe and data are found fit for a run.
+
+    Raises:
+        FerEdgeError: As :func:`train` says.
+    """
+    check(recipe)
+    if run.tensorboard and importlib.util.find_spec("tensorboard") is None:
+        raise MissingExtraError(
+            "--tensorboard needs TensorBoard, which is not installed: `pip install tensorboard`."
+        )
+    training, validation = training_part(data, recipe), data.split(choose_on)
+    _check_classes(training, "Training", "a network cannot learn it")
+    _check_classes(validation, choose_on, "a model cannot be chosen on it")
+    return training, validation
+
+
+def _check_classes(part: Dataset, split: str, consequence: str) -> None:
+    low, high, last = int(part.labels.min()), int(part.labels.max()), len(EMOTIONS) - 1
+    if low < 0 or high > last:
+        raise DataError(
+            f"{split} of {part.name} has labels from {low} to {high}; expected 0 to {last}, which "
+            f"are {', '.join(EMOTIONS)}."
+        )
+    missing = [name for i, name in enumerate(EMOTIONS) if not (part.labels == i).any()]
+    if missing:
+        raise DataError(
+            f"{split} of {part.name} shows no image of {', '.join(missing)}: {consequence}. "
+            f"Expected all of: {', '.join(EMOTIONS)}."
+        )
 
 
 def _finish(
-    out: Path, recipe: Recipe, state: RunState, data: Dataset, choose_on: str, licence: str
+    out: Path, recipe: Recipe, run: Run, state: RunState, data: Dataset, choose_on: str
 ) -> ModelContract:
-    """Save the best epoch as the model of the run, with its contract and calibration faces."""
-    best = load_checkpoint(out, state.best_epoch)
-    # A fresh copy, because a loaded model would be saved with its optimiser's state.
-    model = plain_net(stem=recipe.stem, widths=recipe.widths, dropout=recipe.dropout)
-    model.set_weights(best.get_weights())
+    """Save the best epoch as the model of the run, with what it reached and its faces."""
+    if not state.best_epoch:
+        raise FerEdgeError(f"No epoch of {out} was finished; there is nothing to save.")
+    # In float32, and without what was only there to teach it.
+    network = build_network(recipe)
+    read_arrays(best_path(out, state.best_epoch), network=network.weights)
     target = out / "model.keras"
-    _write_whole(target, model.save)
+    write_whole(target, lambda path: network.save(path))
     training = data.split("Training")
     rows = balanced_indices(
         training.labels, per_class=recipe.calibration_per_class, seed=recipe.seed
     )
-    faces = training.take(rows)
-    _write_whole(
-        out / "model.calibration.npz",
-        lambda path: np.savez_compressed(path, images=faces.images, labels=faces.labels),
-    )
+    write_calibration(out / "model.calibration.npz", training.take(rows))
+    result = measure(network, target, recipe, run.variant, state, data, choose_on)
     contract = ModelContract(
-        name="plain",
+        name=recipe.name,
         labels=EMOTIONS,
         input_size_wh=(SIDE_PX, SIDE_PX),
         framing=FER2013,
@@ -352,18 +344,34 @@ def _finish(
             "sha256": data.digest,
             "counts": data.counts(),
             "skipped": data.skipped,
+            "left_out_sha256": run.left_out,
+            "ferplus": recipe.targets.ferplus,
+            "teachers": list(run.teachers.digests),
             "chosen_on": choose_on,
         },
         recipe={**recipe.to_dict(), "best_epoch": state.best_epoch},
         metrics=(
             {
                 "name": "accuracy",
-                "value": round(state.history[state.best_epoch - 1]["val_accuracy"], 5),
+                "value": round(result.accuracy, 5),
                 "split": choose_on,
-                "count": data.counts()[choose_on],
+                "count": result.count,
                 "of": "float",
             },
         ),
-        licence=licence,
+        licence=run.licence,
     )
-    return write_sidecar(target, contract)
+    written = write_sidecar(target, contract)
+    # Last, because it says that the run is finished.
+    write_result(out / "result.json", result)
+    return written
+
+
+def write_calibration(path: Path, faces: Dataset) -> None:
+    """Write the faces that the int8 conversion takes its ranges from."""
+
+    def write(partial: Path) -> None:
+        with partial.open("wb") as file:
+            np.savez_compressed(file, images=faces.images, labels=faces.labels)
+
+    write_whole(path, write)

@@ -1,11 +1,13 @@
-"""A training run, small enough to make in seconds: what it leaves, and how it goes on."""
+"""A training run, small enough to make in seconds: what it leaves, and what it refuses.
+
+How a killed run goes on is in ``test_train_resume.py``.
+"""
 
 import csv
 import dataclasses
 import json
 import os
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +15,21 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras", reason="needs the extra [train]")
 
-from fer_edge.edge.errors import DataError, FerEdgeError, UsageError  # noqa: E402
+from fer_edge.edge.errors import (  # noqa: E402
+    DataError,
+    FerEdgeError,
+    MissingExtraError,
+    ModelError,
+    UsageError,
+)
 from fer_edge.edge.framing import to_float  # noqa: E402
 from fer_edge.edge.sidecar import read_sidecar  # noqa: E402
 from fer_edge.training import train  # noqa: E402
-from fer_edge.training.progress import Progress  # noqa: E402
+from fer_edge.training.checkpoints import best_path, read_arrays  # noqa: E402
+from fer_edge.training.costs import multiply_adds  # noqa: E402
+from fer_edge.training.recipes import with_changes  # noqa: E402
 
-from ..conftest import EMOTIONS, a_dataset, a_recipe  # noqa: E402
+from ..conftest import EMOTIONS, a_dataset, a_recipe, files_in  # noqa: E402
 
 # Keras 3.15 writes its variables to HDF5 through an __array__ of before NumPy 2.
 pytestmark = pytest.mark.filterwarnings(
@@ -39,37 +49,35 @@ def data():
 def run(data, tmp_path_factory):
     """An uninterrupted run: its folder and the contract that it returned."""
     out = tmp_path_factory.mktemp("runs") / "whole"
-    return out, train.train(data, out, RECIPE, licence="Apache-2.0")
+    said = train.Run(licence="Apache-2.0", variant="epochs=2", left_out="f" * 64)
+    return out, train.train(data, out, RECIPE, said)
 
 
-def names(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-
-
-def history(out: Path) -> list[dict]:
+def history(out) -> list[dict]:
     return json.loads((out / "checkpoints/state.json").read_text())["history"]
 
 
-def weights(path: Path) -> list[np.ndarray]:
-    return keras.saving.load_model(path, safe_mode=True).get_weights()
+def saved(out):
+    return keras.saving.load_model(out / "model.keras", safe_mode=True)
 
 
 # ------------------------------------------------------------------------------- what a run leaves
 
 
 def test_a_run_leaves_its_files_and_nothing_half_written(run):
-    out, _ = run
-    best = json.loads((out / "checkpoints/state.json").read_text())["best_epoch"]
+    out, contract = run
 
-    assert names(out) == {
+    assert files_in(out) == {
         "model.keras",
         "model.contract.json",
         "model.calibration.npz",
         "recipe.json",
+        "result.json",
         "log.csv",
+        "history.png",
         "checkpoints/state.json",
-        "checkpoints/epoch-002.keras",
-        f"checkpoints/epoch-{best:03d}.keras",
+        "checkpoints/epoch-002.npz",
+        f"checkpoints/best-{contract.recipe['best_epoch']:03d}.npz",
     }
 
 
@@ -79,47 +87,75 @@ def test_the_contract_beside_the_model_says_what_was_trained(run, data):
     contract = read_sidecar(out / "model.keras")
 
     assert contract.content_sha256 == returned.content_sha256
+    assert (contract.name, contract.licence) == ("tiny", "Apache-2.0")
     assert (contract.labels, contract.input_size_wh) == (EMOTIONS, (48, 48))
     assert (contract.framing, contract.output) == ("fer2013", "logits")
     assert (contract.input_channels, contract.input_range) == (1, (0, 255))
-    assert contract.licence == "Apache-2.0"
     assert contract.training_data == {
         "name": "made",
         "sha256": data.digest,
         "counts": {"Training": 42, "PublicTest": 21, "PrivateTest": 7},
         "skipped": 0,
+        "left_out_sha256": "f" * 64,
+        "ferplus": "none",
+        "teachers": [],
         "chosen_on": "PublicTest",
     }
 
 
-def test_the_recipe_is_kept_in_the_contract_and_beside_it(run):
+def test_the_recipe_is_kept_in_the_contract_and_beside_it(run, data):
     out, _ = run
-    asked = json.loads(json.dumps(dataclasses.asdict(RECIPE)))
-    kept = dict(read_sidecar(out / "model.keras").recipe)
+    kept = json.loads(json.dumps(dict(read_sidecar(out / "model.keras").recipe)))
 
     assert kept.pop("best_epoch") in (1, 2)
-    assert kept == asked
-    beside = json.loads((out / "recipe.json").read_text())
-    assert beside.pop("data_sha256") == read_sidecar(out / "model.keras").training_data["sha256"]
-    assert beside == asked
+    assert kept == RECIPE.to_dict()
+    assert json.loads((out / "recipe.json").read_text()) == {
+        "recipe": RECIPE.to_dict(),
+        "data_sha256": data.digest,
+        "left_out_sha256": "f" * 64,
+        "teachers": [],
+        "weights": "none",
+    }
 
 
-def test_the_accuracy_in_the_contract_is_the_model_s_own(run, data):
+def test_the_accuracy_in_contract_and_result_is_the_model_s_own(run, data):
     out, contract = run
-    public = data.split("PublicTest")
-    model = keras.saving.load_model(out / "model.keras", safe_mode=True)
+    model = saved(out)
+    result = json.loads((out / "result.json").read_text())
 
-    right = model.predict(to_float(public.images), verbose=0).argmax(axis=1) == public.labels
+    def accuracy(split: str) -> float:
+        part = data.split(split)
+        named = model.predict(to_float(part.images), verbose=0).argmax(axis=1)
+        return float((named == part.labels).mean())
 
     assert contract.metrics == (
         {
             "name": "accuracy",
-            "value": pytest.approx(right.mean(), abs=1e-4),
+            "value": pytest.approx(accuracy("PublicTest"), abs=1e-4),
             "split": "PublicTest",
             "count": 21,
             "of": "float",
         },
     )
+    assert result["accuracy"] == contract.metrics[0]["value"]
+    assert result["training_accuracy"] == pytest.approx(accuracy("Training"), abs=1e-4)
+
+
+def test_the_result_says_what_the_model_costs(run):
+    out, contract = run
+    model = saved(out)
+
+    result = json.loads((out / "result.json").read_text())
+
+    assert (result["recipe"], result["variant"], result["seed"]) == ("tiny", "epochs=2", 1)
+    assert result["parameters"] == model.count_params()
+    assert result["multiply_adds"] == multiply_adds(model)
+    assert result["keras_bytes"] == (out / "model.keras").stat().st_size
+    assert (result["epochs"], result["best_epoch"]) == (2, contract.recipe["best_epoch"])
+    assert (result["chosen_on"], result["count"]) == ("PublicTest", 21)
+    assert (result["backend"], result["precision"]) == (keras.backend.backend(), "float32")
+    assert 0 <= result["macro_f1"] <= 1
+    assert result["tflite_bytes"] is None
 
 
 def test_the_log_has_a_row_an_epoch(run):
@@ -128,18 +164,28 @@ def test_the_log_has_a_row_an_epoch(run):
         rows = list(csv.DictReader(file))
 
     assert [row["epoch"] for row in rows] == ["1", "2"]
-    assert rows[0].keys() == {"epoch", "loss", "accuracy", "val_loss", "val_accuracy"}
+    assert list(rows[0]) == [
+        "epoch",
+        "loss",
+        "accuracy",
+        "val_loss",
+        "val_accuracy",
+        "learning_rate",
+        "seconds",
+    ]
     assert [{key: float(value) for key, value in row.items()} for row in rows] == history(out)
 
 
-def test_the_model_is_its_best_checkpoint_without_the_optimiser(run):
+def test_the_model_is_the_best_epoch_without_the_optimiser(run):
     out, contract = run
-    best = train.checkpoint_path(out, contract.recipe["best_epoch"])
+    model, best = saved(out), saved(out)
+    for variable in best.weights:
+        variable.assign(keras.ops.zeros_like(variable))
 
-    model = keras.saving.load_model(out / "model.keras", safe_mode=True)
+    read_arrays(best_path(out, contract.recipe["best_epoch"]), network=best.weights)
 
     assert getattr(model, "optimizer", None) is None
-    for kept, made in zip(weights(best), model.get_weights(), strict=True):
+    for kept, made in zip(best.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(kept, made)
     with zipfile.ZipFile(out / "model.keras") as archive:
         h5py = pytest.importorskip("h5py")
@@ -148,8 +194,7 @@ def test_the_model_is_its_best_checkpoint_without_the_optimiser(run):
 
 
 def test_the_model_takes_raw_pixels_and_gives_logits(run):
-    out, _ = run
-    model = keras.saving.load_model(out / "model.keras", safe_mode=True)
+    model = saved(run[0])
 
     assert model.input_shape == (None, 48, 48, 1)
     assert model.output_shape == (None, 7)
@@ -177,8 +222,9 @@ def test_the_calibration_faces_are_balanced_and_from_training(run, data):
 def test_without_public_test_a_part_of_training_is_chosen_on(data, tmp_path, capfd):
     kaggle = data.take(data.splits != "PublicTest")
     out = tmp_path / "run"
+    recipe = with_changes(RECIPE, ["epochs=1", "dropout=0", "precision=mixed_bfloat16"])
 
-    contract = train.train(kaggle, out, dataclasses.replace(RECIPE, epochs=1, dropout=0.0))
+    contract = train.train(kaggle, out, recipe)
 
     assert contract.training_data["chosen_on"] == "Validation"
     assert contract.metrics[0]["split"] == "Validation"
@@ -191,87 +237,52 @@ def test_without_public_test_a_part_of_training_is_chosen_on(data, tmp_path, cap
     assert written.out == "", "standard output is for data"
     assert "epoch   1/1  loss" in written.err
     assert "choosing on 7 of Validation" in written.err
+    # Computed in bfloat16, kept in float32; nothing of the policy is left behind.
+    assert "mixed_bfloat16" in written.err
+    assert {layer.dtype_policy.name for layer in saved(out).layers} == {"float32"}
+    assert {variable.dtype for variable in saved(out).weights} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
 
 
-# ---------------------------------------------------------------------------------------- resuming
+# ----------------------------------------------------------------------------- the averaged weights
 
 
-class KilledError(Exception):
-    """Stands for a kill: nothing in the code expects it."""
+def test_the_averaged_weights_are_chosen_and_saved_and_the_raw_ones_learn_on(
+    data, tmp_path, monkeypatch
+):
+    """Against an average that NumPy keeps of the weights after each step."""
+    seen = []
+
+    class Watch(train.Progress):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append([np.array(v) for v in self.model.trainable_variables])
+
+    monkeypatch.setattr(train, "Progress", Watch)
+    recipe = with_changes(RECIPE, ["average=0.75", "peak_rate=0.1", "weight_decay=0"])
+    plain = with_changes(recipe, ["average=0"])
+
+    train.train(data, tmp_path / "averaged", recipe)
+    raw, seen[:] = list(seen), []
+    train.train(data, tmp_path / "plain", plain)
+
+    for averaged_run, plain_run in zip(raw, seen, strict=True):
+        for one, other in zip(averaged_run, plain_run, strict=True):
+            np.testing.assert_array_equal(one, other)  # averaging does not steer the training
+    average = [raw[0]]
+    for step in raw[1:]:
+        pairs = zip(average[-1], step, strict=True)
+        average.append([0.75 * old + 0.25 * new for old, new in pairs])
+    model = saved(tmp_path / "averaged")
+    best = json.loads((tmp_path / "averaged/checkpoints/state.json").read_text())["best_epoch"]
+    for kept, expected in zip(model.trainable_variables, average[3 * best - 1], strict=True):
+        np.testing.assert_allclose(np.array(kept), expected, rtol=1e-4, atol=1e-6)
+    last = history(tmp_path / "averaged")[best - 1]
+    public = data.split("PublicTest")
+    named = model.predict(to_float(public.images), verbose=0).argmax(axis=1)
+    assert last["val_accuracy"] == pytest.approx((named == public.labels).mean())
 
 
-def killed_in(epoch: int, batch: int):
-    """A callback in the place of the progress display, which ends the run there."""
-
-    class Kill(Progress):
-        def __init__(self, history):
-            super().__init__(history)
-            self.done = history
-
-        def on_train_batch_end(self, index, logs=None):
-            if (len(self.done) + 1, index + 1) == (epoch, batch):
-                raise KilledError
-
-    return Kill
-
-
-@pytest.fixture(scope="module")
-def resumed(data, tmp_path_factory):
-    """A run that was killed in its second epoch and went on: its folder."""
-    out = tmp_path_factory.mktemp("runs") / "resumed"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "Progress", killed_in(epoch=2, batch=2))
-        with pytest.raises(KilledError):
-            train.train(data, out, RECIPE)
-    assert len(history(out)) == 1
-    assert not (out / "model.keras").exists()
-    train.train(data, out, RECIPE, resume=True)
-    return out
-
-
-def test_a_resumed_run_has_the_history_of_all_epochs(resumed, run):
-    assert [entry["epoch"] for entry in history(resumed)] == [1, 2]
-    assert names(resumed) - {"checkpoints/epoch-001.keras"} == names(run[0]) - {
-        "checkpoints/epoch-001.keras"
-    }
-    assert read_sidecar(resumed / "model.keras").name == "plain"
-
-
-def test_a_resumed_run_ends_where_the_uninterrupted_one_does(resumed, run):
-    """Batches and their order, dropout, learning rate, momentum and weight decay all go on."""
-    whole = weights(train.checkpoint_path(run[0], 2))
-
-    for one, other in zip(weights(train.checkpoint_path(resumed, 2)), whole, strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
-    assert history(resumed)[1]["loss"] == pytest.approx(history(run[0])[1]["loss"], rel=1e-4)
-
-
-def test_a_finished_run_can_be_resumed_to_write_its_model_again(resumed, data):
-    before = weights(resumed / "model.keras")
-    (resumed / "model.keras").unlink()
-
-    train.train(data, resumed, RECIPE, resume=True)
-
-    assert len(history(resumed)) == 2
-    for one, other in zip(weights(resumed / "model.keras"), before, strict=True):
-        np.testing.assert_array_equal(one, other)
-
-
-def test_a_run_is_not_resumed_with_another_recipe(resumed, data):
-    before = (resumed / "checkpoints/state.json").read_bytes()
-    longer = dataclasses.replace(RECIPE, epochs=3)
-
-    with pytest.raises(UsageError, match=r"recipe\.json is of another recipe.*start a new --out"):
-        train.train(data, resumed, longer, resume=True)
-    with pytest.raises(UsageError, match=r"of another recipe or other data"):
-        train.train(dataclasses.replace(data, digest="e" * 64), resumed, RECIPE, resume=True)
-    assert (resumed / "checkpoints/state.json").read_bytes() == before
-
-
-def test_nothing_can_be_resumed_where_nothing_was_begun(data, tmp_path):
-    with pytest.raises(UsageError, match=r"no run to resume in .*empty: it has no recipe\.json"):
-        train.train(data, tmp_path / "empty", RECIPE, resume=True)
-    assert list(tmp_path.iterdir()) == []
+# -------------------------------------------------------------------------------- what is refused
 
 
 def test_a_folder_that_holds_something_is_refused(data, tmp_path):
@@ -279,20 +290,114 @@ def test_a_folder_that_holds_something_is_refused(data, tmp_path):
 
     with pytest.raises(UsageError, match="is not empty: pass --resume to go on, or another --out"):
         train.train(data, tmp_path, RECIPE)
-    assert names(tmp_path) == {"thesis.tex"}
+    assert files_in(tmp_path) == {"thesis.tex"}
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused(data, tmp_path):
-    (tmp_path / "out").write_text("mine")
+def with_label(data, label: int):
+    labels = data.labels.copy()
+    labels[3] = label
+    return dataclasses.replace(data, labels=labels)
 
-    with pytest.raises(UsageError, match=r"Cannot make the run folder .*out: "):
-        train.train(data, tmp_path / "out", RECIPE)
+
+# Each case: what is made of the good data, and what is said of it.
+BAD_DATA = [
+    (lambda d: d.split("PublicTest"), "has no split 'Training'"),
+    (
+        lambda d: d.take((d.splits != "Training") | (d.labels == 3)),
+        r"Training of made shows no image of angry, disgust, fear, sad, surprise, neutral: a netw",
+    ),
+    (
+        lambda d: d.take((d.splits != "Training") | (d.labels != 1)),
+        "Training of made shows no image of disgust: a network cannot learn it",
+    ),
+    (
+        lambda d: d.take((d.splits != "PublicTest") | (d.labels != 1)),
+        "PublicTest of made shows no image of disgust: a model cannot be chosen on it",
+    ),
+    # One image of a class cannot be both learnt and chosen on.
+    (
+        lambda d: d.take((d.splits == "Training") & ((d.labels != 1) | (np.arange(len(d)) == 6))),
+        "Validation of made shows no image of disgust",
+    ),
+    (lambda d: with_label(d, 7), "Training of made has labels from 0 to 7; expected 0 to 6, which"),
+    (lambda d: with_label(d, -1), "Training of made has labels from -1 to 6; expected 0 to 6"),
+]
 
 
-def test_data_without_training_rows_are_refused_before_a_folder_is_made(data, tmp_path):
-    with pytest.raises(DataError, match="no split 'Training'"):
-        train.train(data.split("PublicTest"), tmp_path / "out", RECIPE)
+@pytest.mark.parametrize(("spoil", "message"), BAD_DATA)
+def test_data_that_nothing_can_be_learnt_from_are_refused_before_a_folder_is_made(
+    data, tmp_path, spoil, message
+):
+    with pytest.raises(DataError, match=message):
+        train.train(spoil(data), tmp_path / "out", RECIPE)
     assert list(tmp_path.iterdir()) == []
+
+
+# Each case: a recipe, what it is run with, the error and what it says.
+BAD_ARGUMENTS = [
+    (a_recipe(network="vit"), {}, UsageError, r"No network 'vit'; there are: custom_cnn,"),
+    (
+        a_recipe(options={"stem": 4, "wings": 2}),
+        {},
+        UsageError,
+        "The network plain has no option wings; it has: stem, widths, dropout",
+    ),
+    (
+        a_recipe(options={"stem": 4, "widths": [4] * 7}),  # 48 can be halved five times
+        {},
+        UsageError,
+        r"plain cannot be made with stem=4, widths=.*: .*size would be zero or negative[^\x1b]*$",
+    ),
+    (
+        a_recipe(network="residual", options={"stem": 4, "widths": [4], "blocks": [1, 1]}),
+        {},
+        UsageError,
+        r"widths \[4\] and blocks \[1, 1\] differ in length",
+    ),
+    (a_recipe(seed=-1), {}, UsageError, "seed is -1"),
+    (a_recipe(share=0.0), {}, UsageError, "share"),
+    (RECIPE, {"weights": "vgg16.h5"}, UsageError, "no base that --weights vgg16.h5 could be for"),
+    (
+        RECIPE,
+        {"teachers": train.Teachers((train.Path("no.keras"),))},
+        ModelError,
+        "There is no model no.keras",
+    ),
+]
+
+
+@pytest.mark.parametrize(("recipe", "given", "kind", "message"), BAD_ARGUMENTS)
+def test_wrong_arguments_are_refused_before_a_folder_is_made(
+    data, tmp_path, recipe, given, kind, message
+):
+    with pytest.raises(kind, match=message):
+        train.train(data, tmp_path / "out", recipe, train.Run(**given))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_that_is_not_installed_is_named_with_its_cure(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(train.importlib.util, "find_spec", lambda name: None)
+
+    with pytest.raises(MissingExtraError, match=r"not installed: `pip install tensorboard`"):
+        train.train(data, tmp_path / "out", RECIPE, train.Run(tensorboard=True))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_gets_its_logs_where_it_is_asked_for(data, tmp_path, monkeypatch):
+    """With Keras's callback in a double, as TensorBoard itself is no dependency."""
+    made = []
+    monkeypatch.setattr(train.importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(
+        keras.callbacks,
+        "TensorBoard",
+        lambda folder: made.append(folder) or keras.callbacks.Callback(),
+    )
+
+    train.train(
+        data, tmp_path / "run", with_changes(RECIPE, ["epochs=1"]), train.Run(tensorboard=True)
+    )
+
+    assert made == [str(tmp_path / "run/tensorboard")]
 
 
 # ---------------------------------------------------------------------------------- what goes wrong
@@ -304,15 +409,33 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_epochs_before(
     real = train.Batches.__getitem__
 
     def spoilt(self, index):
-        faces, targets = real(self, index)
-        first_is_done = train.checkpoint_path(tmp_path, 1).exists()
-        return (faces * np.nan if first_is_done else faces), targets
+        inputs, targets, weights = real(self, index)
+        if self._epoch == 1 and index == 1:
+            inputs = {"pixels": inputs["pixels"] * np.nan}
+        return inputs, targets, weights
 
     monkeypatch.setattr(train.Batches, "__getitem__", spoilt)
 
-    with pytest.raises(FerEdgeError, match=r"The loss became nan in epoch 2, batch 1\. Lower"):
+    with pytest.raises(FerEdgeError, match=r"The loss became nan in epoch 2, batch 2\. Lower"):
         train.train(data, tmp_path, RECIPE)
 
     assert len(history(tmp_path)) == 1
-    assert all(np.isfinite(array).all() for array in weights(train.checkpoint_path(tmp_path, 1)))
+    with np.load(tmp_path / "checkpoints/epoch-001.npz") as kept:
+        assert all(np.isfinite(kept[name]).all() for name in kept.files)
     assert not (tmp_path / "model.keras").exists()
+
+
+def test_training_learns_what_can_be_learnt(tmp_path):
+    """Faces whose brightness is their class: any net of ours must see that."""
+    data = a_dataset(Training=20, PublicTest=4)
+    greys = np.linspace(20, 235, 7)[data.labels][:, None, None]
+    noise = data.images / 255 * 20
+    easy = dataclasses.replace(data, images=(greys + noise).astype(np.uint8))
+    recipe = with_changes(
+        a_recipe(options={"stem": 8, "widths": [16], "dropout": 0.0}),
+        ["epochs=6", "peak_rate=0.1", "weight_decay=0", "brightness=0", "contrast=1,1"],
+    )
+
+    contract = train.train(easy, tmp_path / "run", recipe)
+
+    assert contract.metrics[0]["value"] > 0.7  # 1/7 is chance

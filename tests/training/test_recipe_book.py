@@ -1,0 +1,102 @@
+"""The named recipes: that all are there, and that each is what it is said to be."""
+
+import dataclasses
+
+import pytest
+
+from fer_edge.edge.errors import UsageError
+from fer_edge.training.augment import Augmentation
+from fer_edge.training.measured import read_measured
+from fer_edge.training.recipe_book import DEFAULT, RECIPES, find_recipe
+
+TRANSFER = ("vgg16", "resnet50", "resnet50v2", "mobilenetv2", "efficientnet-b0")
+SCRATCH = ("accurate", "fast", "vgg-small", "custom-cnn", "custom-cnn-aug", "mini-xception")
+
+
+def test_the_book_holds_what_people_train_on_fer2013():
+    assert set(RECIPES) == {*SCRATCH, *TRANSFER}
+    assert DEFAULT == "accurate"
+    assert next(iter(RECIPES)) == DEFAULT
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_found_by_its_name_and_says_what_it_is(name):
+    recipe = find_recipe(name)
+
+    assert recipe.name == name
+    assert recipe.summary
+    assert "\n" not in recipe.summary
+
+
+# Each case: what is asked for, and the name that is offered.
+TYPOS = [("acurate", "accurate"), ("vgg-smal", "vgg-small"), ("resnet50-v2", "resnet50v2")]
+
+
+@pytest.mark.parametrize(("asked", "near"), TYPOS)
+def test_a_typo_is_answered_with_the_nearest_name(asked, near):
+    with pytest.raises(
+        UsageError, match=rf"no recipe '{asked}'\. Did you mean {near}\? There are:"
+    ):
+        find_recipe(asked)
+
+
+def test_a_name_like_no_other_is_answered_with_all_of_them():
+    with pytest.raises(UsageError, match=r"no recipe 'zzz'\. There are: accurate, fast, vgg-small"):
+        find_recipe("zzz")
+
+
+def test_the_classic_baseline_is_trained_on_the_images_as_they_are():
+    nothing = RECIPES["custom-cnn"].augmentation
+
+    assert (nothing.flip, nothing.rotate_deg, nothing.shift, nothing.erase) == (0, 0, 0, 0)
+    assert (nothing.brightness, nothing.mixup, nothing.cutmix) == (0, 0, 0)
+    assert nothing.zoom == nothing.contrast == (1.0, 1.0)
+
+
+def test_its_second_form_differs_in_rotation_zoom_and_flip_and_in_how_long():
+    plain, changed = RECIPES["custom-cnn"], RECIPES["custom-cnn-aug"]
+    seen = changed.augmentation
+
+    assert (seen.rotate_deg, seen.zoom, seen.flip) == (20.0, (0.85, 1.15), 0.5)
+    assert (
+        dataclasses.replace(seen, rotate_deg=0.0, zoom=(1.0, 1.0), flip=0.0) == plain.augmentation
+    )
+    assert (plain.network, plain.options) == (changed.network, changed.options)
+    assert (plain.optimiser, plain.targets) == (changed.optimiser, changed.targets)
+    assert plain.optimiser.name == "adam"
+
+
+@pytest.mark.parametrize("name", TRANSFER)
+def test_transfer_learning_has_two_stages_and_class_weights(name):
+    recipe = RECIPES[name]
+
+    assert recipe.transfer is not None
+    assert 0 < recipe.transfer.head_epochs < recipe.schedule.epochs
+    assert recipe.transfer.unfreeze
+    assert recipe.transfer.fine_tune_rate < recipe.schedule.peak_rate / 5
+    assert recipe.targets.class_weights == "balanced"
+    assert recipe.options["input_px"] == 224
+
+
+def test_the_augmentation_without_arguments_mixes_no_images():
+    assert (Augmentation().mixup, Augmentation().cutmix) == (0.0, 0.0)
+
+
+def test_every_recipe_has_its_cost_published_and_its_accuracy_or_none():
+    measured = read_measured()
+
+    assert measured.keys() == RECIPES.keys()
+    for about in measured.values():
+        assert about.parameters > 0
+        assert about.multiply_adds > 0
+        assert (about.accuracy is None) == (about.run is None)
+        assert about.accuracy is None or 0 < about.accuracy < 1
+
+
+def test_the_two_that_ship_keep_to_their_size():
+    """int8 is a byte a weight; a tenth on top for biases, scales and the graph."""
+    measured = read_measured()
+
+    assert measured["accurate"].parameters * 1.04 < 2.0e6
+    assert measured["fast"].parameters * 1.2 < 0.3e6
+    assert measured["fast"].multiply_adds <= 25e6

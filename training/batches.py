@@ -1,0 +1,79 @@
+"""Shuffled, augmented batches; seed, epoch and position alone decide what each one holds."""
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from .augment import augment
+from .datasets import Dataset
+from .mixing import mix
+from .recipes import Recipe
+from .targets import TargetArrays
+
+
+class Batches(keras.utils.PyDataset):
+    """The training images of one epoch after another.
+
+    Each item is ``(inputs, targets, weights)``, dicts of arrays by name: input ``pixels`` float32
+    ``(b, 48, 48, 1)``, 0..255, and ``teacher`` float32 ``(b, 7)`` where logits of a teacher are
+    given; targets and weights as in :class:`~.targets.TargetArrays`.
+    """
+
+    def __init__(self, data: Dataset, targets: TargetArrays, recipe: Recipe):
+        super().__init__()
+        self._images, self._targets, self._recipe = data.images, targets, recipe
+        self.begin(0)
+
+    def begin(self, epoch: int) -> None:
+        """Shuffle for an epoch, counted from 0.
+
+        Seeded by the epoch, so that a resumed run sees what the uninterrupted one would have.
+        Called by :class:`EpochStart` and not by Keras's ``on_epoch_end``, which comes once more
+        before the first epoch.
+        """
+        self._epoch = epoch
+        generator = np.random.default_rng((self._recipe.seed, epoch))
+        self._order = generator.permutation(len(self._images))
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._images) / self._recipe.schedule.batch)
+
+    def __getitem__(self, index: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        size = self._recipe.schedule.batch
+        rows = self._order[index * size : (index + 1) * size]
+        generator = np.random.default_rng((self._recipe.seed, self._epoch, index))
+        settings, targets = self._recipe.augmentation, self._targets
+        faces = augment(self._images[rows], settings, generator)
+        batch = {"logits": targets.logits[rows]}
+        for name in ("votes", "teacher"):
+            values: NDArray[np.float32] | None = getattr(targets, name)
+            if values is not None:
+                batch[name] = values[rows]
+        weights = {"logits": targets.weights[rows]}
+        if targets.vote_weights is not None:
+            weights["votes"] = targets.weights[rows] * targets.vote_weights[rows]
+        faces, batch, weights = mix(faces, batch, weights, settings, generator)
+        inputs = {"pixels": faces[..., np.newaxis]}
+        if "teacher" in batch:
+            inputs["teacher"] = batch.pop("teacher")
+        return inputs, batch, weights
+
+
+class EpochStart(keras.callbacks.Callback):
+    """Sets all chance of an epoch from the seed, because no checkpoint holds its state."""
+
+    def __init__(self, batches: Batches, network: keras.Model, seed: int):
+        super().__init__()
+        self._batches, self._seed, self._steps = batches, seed, len(batches)
+        self._dropouts = [x for x in network.layers if isinstance(x, keras.layers.Dropout)]
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Shuffle the images, and put every dropout where an uninterrupted run would have it."""
+        self._batches.begin(epoch)
+        for place, layer in enumerate(self._dropouts):
+            if layer.rate > 0:
+                # A seed each: two layers with the same one would drop the same units.
+                layer.seed_generator.state.assign([self._seed + place, epoch * self._steps])

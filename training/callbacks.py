@@ -1,0 +1,197 @@
+"""What happens around the epochs of a run: validation, checkpoints, the rate, the end, the plot.
+
+EarlyStopping and ReduceLROnPlateau are Keras's own, told the history of a resumed run; TensorBoard
+is Keras's too. ModelCheckpoint's and CSVLogger's work is done by :class:`EpochEnd`, because theirs
+is not whole after a kill (docs/decisions/0008-checkpoints.md).
+"""
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..edge.errors import FerEdgeError
+from ..edge.framing import to_float
+from .checkpoints import RunState, best_path, checkpoint_path, write_arrays, write_state
+from .datasets import Dataset
+from .recipes import Recipe, Schedule
+
+
+class FiniteLoss(keras.callbacks.Callback):
+    """Stops at the first batch whose loss is no number."""
+
+    def __init__(self, out: Path, state: RunState):
+        super().__init__()
+        self._out, self._state = out, state
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Look at the loss, which is the epoch's mean so far: once NaN, always NaN."""
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            when = f"epoch {self._state.epochs_done + 1}, batch {batch + 1}"
+            raise _not_finite("loss", loss, when, self._out)
+
+
+class EpochEnd(keras.callbacks.Callback):
+    """Validates after each epoch and saves the weights; :class:`SaveState` then names them.
+
+    ``logs`` gets ``val_loss`` (of the labels alone), ``val_accuracy``, ``learning_rate`` and
+    ``seconds``, for this history and for the callbacks behind this one.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        state: RunState,
+        network: keras.Model,
+        learnt: Sequence[Any],
+        validation: Dataset,
+        recipe: Recipe,
+    ):
+        super().__init__()
+        self._out, self._state, self._network = out, state, network
+        self._learnt, self._average = learnt, recipe.optimiser.average > 0
+        self._faces, self._labels = to_float(validation.images), validation.labels
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Start the clock."""
+        self._began = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Validate (the averaged weights, if any), save the best and all that is learnt."""
+        state, done = self._state, epoch + 1
+        model: Any = self.model
+        logs = {} if logs is None else logs
+        with self._averaged():
+            answers = self._network.predict(self._faces, batch_size=256, verbose=0)  # type: ignore[arg-type]
+            rate: Any = keras.ops.convert_to_numpy(model.optimizer.learning_rate)
+            figures = {
+                "loss": logs["loss"],
+                "accuracy": logs.get("accuracy", logs.get("logits_accuracy", math.nan)),
+                **_scores(np.asarray(answers, np.float64), self._labels),
+                "learning_rate": float(rate),
+                "seconds": round(time.monotonic() - self._began, 2),
+            }
+            if not math.isfinite(figures["val_loss"]):
+                # The last step of an epoch can spoil the weights after its loss was looked at.
+                raise _not_finite(
+                    "validation loss", figures["val_loss"], f"epoch {done}", self._out
+                )
+            scores = [*(entry["val_accuracy"] for entry in state.history), figures["val_accuracy"]]
+            best = scores.index(max(scores)) + 1
+            if best == done:
+                write_arrays(best_path(self._out, done), network=self._network.weights)
+        write_arrays(
+            checkpoint_path(self._out, done),
+            model=self._learnt,
+            optimiser=model.optimizer.variables,
+        )
+        logs.update(figures)
+        state.history.append({"epoch": done, **{k: float(v) for k, v in figures.items()}})
+        state.best_epoch = best
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Within the block the model has its averaged weights, where the recipe asks for them."""
+        model: Any = self.model
+        variables = model.trainable_variables if self._average else []
+        own = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        if self._average:
+            model.optimizer.finalize_variable_values(variables)
+        yield
+        for variable, value in zip(variables, own, strict=True):
+            variable.assign(value)
+
+
+class SaveState(keras.callbacks.Callback):
+    """Writes what the callbacks before it have made of an epoch, in one step."""
+
+    def __init__(self, out: Path, state: RunState):
+        super().__init__()
+        self._out, self._state = out, state
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Write ``state.json`` and the log."""
+        write_state(self._out, self._state)
+
+
+def _not_finite(what: str, value: float, when: str, out: Path) -> FerEdgeError:
+    return FerEdgeError(
+        f"The {what} became {value} in {when}. Lower the rate (--set peak_rate=…) or limit the "
+        f"gradient (--set clip_norm=1). The epochs before it are kept in {out}/checkpoints."
+    )
+
+
+def _scores(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """Cross-entropy and accuracy of logits ``(n, 7)``."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(axis=1))
+    loss = (log_sum - shifted[np.arange(len(labels)), labels]).mean()
+    return {"val_loss": float(loss), "val_accuracy": float((logits.argmax(1) == labels).mean())}
+
+
+class EarlyStopping(keras.callbacks.EarlyStopping):
+    """Keras's, on the validation accuracy; a resumed run goes through its history first."""
+
+    def __init__(self, schedule: Schedule, history: list[dict[str, float]], state: RunState):
+        super().__init__(monitor="val_accuracy", mode="max", patience=schedule.stop_patience)
+        self._history, self._state = list(history), state
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Count as the uninterrupted run had."""
+        super().on_train_begin(logs)
+        for entry in self._history:
+            super().on_epoch_end(int(entry["epoch"]) - 1, dict(entry))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Note in the state that the run has ended, so that it is not gone on with."""
+        super().on_epoch_end(epoch, logs)
+        model: Any = self.model
+        if model.stop_training:
+            self._state.stopped = True
+            print(f"stopped early after epoch {epoch + 1}", file=sys.stderr)
+
+
+class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
+    """Keras's, on the validation loss; a resumed run goes through its history first."""
+
+    def __init__(self, schedule: Schedule, rate: float, history: list[dict[str, float]]):
+        super().__init__(
+            monitor="val_loss",
+            mode="min",
+            factor=schedule.plateau_factor,
+            patience=schedule.plateau_patience,
+        )
+        self._rate, self._history = rate, list(history)
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Lower the rate as often as the uninterrupted run had."""
+        super().on_train_begin(logs)
+        model: Any = self.model
+        model.optimizer.learning_rate = self._rate
+        for entry in self._history:
+            super().on_epoch_end(int(entry["epoch"]) - 1, dict(entry))
+
+
+class HistoryPlot(keras.callbacks.Callback):
+    """Renews ``history.png`` after each epoch."""
+
+    def __init__(self, out: Path, state: RunState):
+        super().__init__()
+        self._out, self._state = out, state
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Draw; a picture that cannot be written ends no run."""
+        from .history_plot import draw_history
+        from .plots import save_png
+
+        try:
+            save_png(draw_history(self._state.history), self._out / "history.png")
+        except OSError as exc:
+            print(f"history.png not written: {exc.strerror}", file=sys.stderr)

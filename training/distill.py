@@ -1,0 +1,97 @@
+"""Teachers of a distillation: models that run beside the student, or logits from a file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ..edge.errors import DataError, ModelError, UsageError
+from ..edge.sidecar import read_sidecar
+from .datasets import EMOTIONS, SIDE_PX, Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Teachers:
+    """Where the answers of the teachers come from; nothing is loaded before it is used.
+
+    Attributes:
+        models: ``.keras`` files with their contracts beside them. They see the same augmented
+            images as the student, which teaches best and costs their time.
+        logits: A file that ``fer-edge evaluate --logits`` wrote for the Training split, instead:
+            one answer an image, whatever its augmentation.
+    """
+
+    models: tuple[Path, ...] = ()
+    logits: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.models and self.logits:
+            raise UsageError("Pass --teacher or --teacher-logits, not both.")
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of each teacher's file."""
+        from ..edge.sidecar import file_sha256
+
+        return tuple(file_sha256(path) for path in (*self.models, self.logits) if path)
+
+    def networks(self) -> list[keras.Model]:
+        """Load the teachers.
+
+        Raises:
+            ModelError: One is missing or damaged, or has other labels, another order of them,
+                another input or probabilities as its output.
+        """
+        return [_load(path) for path in self.models]
+
+    def read_logits(self, training: Dataset, data_sha256: str) -> NDArray[np.float32] | None:
+        """The teachers' logits for these images, float32 ``(n, 7)``, or None without a file.
+
+        Raises:
+            DataError: The file is of other data, or lacks some of the images.
+        """
+        if self.logits is None:
+            return None
+        from .logits_file import read_logits
+
+        found = read_logits(self.logits)
+        if found.data_sha256 != data_sha256:
+            raise DataError(
+                f"{self.logits} was written for other data (SHA-256 {found.data_sha256[:12]}…, "
+                f"not {data_sha256[:12]}…): make it with fer-edge evaluate --split Training "
+                f"--logits on this data."
+            )
+        place = {origin: index for index, origin in enumerate(found.origins.tolist())}
+        missing = [origin for origin in training.origins.tolist() if origin not in place]
+        if missing:
+            raise DataError(
+                f"{self.logits} has no logits for {len(missing)} of {len(training)} training "
+                f"images, {missing[0]!r} among them. Make it for the split Training."
+            )
+        return found.logits[[place[origin] for origin in training.origins.tolist()]]
+
+
+def _load(path: Path) -> keras.Model:
+    contract = read_sidecar(path)
+    if tuple(contract.labels) != EMOTIONS:
+        raise ModelError(
+            f"The teacher {path} names its classes {list(contract.labels)}; expected "
+            f"{list(EMOTIONS)}, in this order."
+        )
+    if contract.input_size_wh != (SIDE_PX, SIDE_PX) or contract.output != "logits":
+        raise ModelError(
+            f"The teacher {path} takes {contract.input_size_wh} and gives {contract.output}; "
+            f"expected {(SIDE_PX, SIDE_PX)} and logits."
+        )
+    try:
+        model: Any = keras.saving.load_model(path, safe_mode=True, compile=False)
+    # Whatever a damaged or hostile file makes Keras raise, it is that file's fault.
+    except Exception as exc:
+        raise ModelError(f"Cannot load the teacher {path}: {exc}") from exc
+    shapes = model.input_shape, model.output_shape
+    if shapes != ((None, SIDE_PX, SIDE_PX, 1), (None, len(EMOTIONS))):
+        raise ModelError(f"The teacher {path} is not what its contract says: {shapes}.")
+    return model

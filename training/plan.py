@@ -1,0 +1,152 @@
+"""What a run would do and how long it would take on this machine: ``train --dry-run``."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..edge.framing import to_float
+from .batches import Batches
+from .costs import multiply_adds
+from .datasets import Dataset
+from .recipes import Recipe
+from .train import (
+    Run,
+    Stage,
+    check_arguments,
+    prepare_lessons,
+    prepare_network,
+    prepare_stage,
+    stages,
+)
+
+_VALIDATION_BATCH = 256
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """One stage: its epochs, and seconds a step with real and with ready-made batches."""
+
+    stage: Stage
+    learning: int
+    step_s: float
+    ready_step_s: float
+
+    @property
+    def pipeline_rate(self) -> float:
+        """Step rate with real batches, as a share of that with ready-made ones; at most 1."""
+        return min(1.0, self.ready_step_s / self.step_s)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run before it is run.
+
+    Attributes:
+        parameters: Of the network.
+        multiply_adds: Of one image.
+        training: Number of images to train on.
+        validation: Number of images to choose on.
+        choose_on: Their split.
+        steps: Optimiser steps an epoch.
+        stages: One, or the two of transfer learning.
+        validation_s: Seconds of one validation.
+    """
+
+    parameters: int
+    multiply_adds: int
+    training: int
+    validation: int
+    choose_on: str
+    steps: int
+    stages: tuple[StagePlan, ...]
+    validation_s: float
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of the whole run."""
+        return sum(
+            (plan.stage.end - plan.stage.first) * (plan.step_s * self.steps + self.validation_s)
+            for plan in self.stages
+        )
+
+
+class _Some(keras.utils.PyDataset):
+    """The first batches of an epoch, made when asked for or ready before."""
+
+    def __init__(self, batches: Batches, count: int, *, ready: bool):
+        super().__init__()
+        self._batches, self._count = batches, count
+        self._ready = [batches[0]] * count if ready else []
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> Any:
+        return self._ready[index] if self._ready else self._batches[index]
+
+
+def make_plan(data: Dataset, recipe: Recipe, run: Run, *, batches: int = 3) -> Plan:
+    """Build everything, time a few batches of each stage, and keep nothing.
+
+    Args:
+        data: With Training rows.
+        recipe: What would be trained.
+        run: With what.
+        batches: How many to time, after one to warm up.
+
+    Raises:
+        FerEdgeError: As :func:`.train.train` would.
+    """
+    data, choose_on = data.with_validation(seed=recipe.seed)
+    training, validation = check_arguments(data, choose_on, recipe, run)
+    lessons = prepare_lessons(training, recipe, run, data.digest)
+    # Not ImageNet's weights, which are downloaded and make no step slower.
+    network = prepare_network(recipe, run, fresh=run.weights != "imagenet")
+    count = min(batches, len(lessons.batches))
+    plans = []
+    for stage in stages(recipe):
+        model = prepare_stage(network, recipe, stage, lessons)
+        learning = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
+        _fit(model, _Some(lessons.batches, 1, ready=True))
+        took = [
+            _fit(model, _Some(lessons.batches, count, ready=ready)) / count
+            for ready in (False, True)
+        ]
+        plans.append(StagePlan(stage, learning, *took))
+    return Plan(
+        parameters=network.count_params(),
+        multiply_adds=multiply_adds(network),
+        training=len(training),
+        validation=len(validation),
+        choose_on=choose_on,
+        steps=len(lessons.batches),
+        stages=tuple(plans),
+        validation_s=_validation_s(network, validation),
+    )
+
+
+def _fit(model: Any, batches: _Some) -> float:
+    """Seconds of an epoch over these batches, from the end of the first step where there are more.
+
+    What an epoch costs once, such as starting its iterator, is none of a step's.
+    """
+    ends: list[float] = []
+    clock = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter())
+    )
+    began = time.perf_counter()
+    model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[clock])
+    if len(ends) < 2:
+        return ends[-1] - began
+    return (ends[-1] - ends[0]) * len(ends) / (len(ends) - 1)
+
+
+def _validation_s(network: Any, validation: Dataset) -> float:
+    faces = to_float(validation.images[:_VALIDATION_BATCH])
+    network.predict(faces, batch_size=_VALIDATION_BATCH, verbose=0)
+    began = time.perf_counter()
+    network.predict(faces, batch_size=_VALIDATION_BATCH, verbose=0)
+    return (time.perf_counter() - began) * len(validation) / len(faces)

@@ -1,0 +1,155 @@
+"""The recipes by name, with the reasons for their numbers. Data only; knows no Keras."""
+
+import difflib
+
+from ..edge.errors import UsageError
+from .augment import Augmentation
+from .recipes import Optimiser, Recipe, Schedule, Targets, Transfer
+
+DEFAULT = "accurate"
+
+_NOTHING = Augmentation(
+    flip=0.0,
+    rotate_deg=0.0,
+    zoom=(1.0, 1.0),
+    shift=0.0,
+    brightness=0.0,
+    contrast=(1.0, 1.0),
+    erase=0.0,
+)
+_LABELS_ONLY = Targets(label_smoothing=0.0)
+_ADAM = Optimiser(name="adam", weight_decay=0.0)
+# One label in ten of FER-2013 is wrong: full confidence would be learnt from those too. The votes
+# of ten taggers an image, as a second task, are worth about a point.
+_VOTES = Targets(label_smoothing=0.1, ferplus="head", ferplus_weight=0.5)
+_STRONG = Augmentation(rotate_deg=15.0, zoom=(0.8, 1.1), shift=0.15, erase=0.5)
+
+_BOOK = (
+    Recipe(
+        name="accurate",
+        summary="ours, the default: residual, under 2 MB",
+        network="residual",
+        options={"stem": 32, "widths": [64, 128, 192], "blocks": [2, 2, 2], "dropout": 0.3},
+        augmentation=_STRONG,
+        targets=_VOTES,
+        # The largest rate that two warm-up epochs carry without a jump in the loss.
+        schedule=Schedule(epochs=40, peak_rate=0.1),
+    ),
+    Recipe(
+        name="fast",
+        summary="ours, small: residual, under 0.3 MB",
+        network="residual",
+        # Most of the multiply-adds at 12x12, where a channel costs a quarter of what it does at
+        # 24x24 and still sees mouth and eyes apart.
+        options={"stem": 16, "widths": [32, 48, 96], "blocks": [1, 2, 1], "dropout": 0.1},
+        # Too small to learn everything by heart: milder changes and a longer schedule.
+        augmentation=Augmentation(rotate_deg=12.0, zoom=(0.85, 1.1), shift=0.1, erase=0.25),
+        targets=_VOTES,
+        schedule=Schedule(epochs=80, peak_rate=0.1),
+    ),
+    Recipe(
+        name="vgg-small",
+        summary="VGG-inspired, 3x3, from scratch",
+        network="plain",
+        options={"stem": 32, "widths": [64, 128, 256], "dropout": 0.3},
+        augmentation=Augmentation(),
+        targets=Targets(label_smoothing=0.1),
+        schedule=Schedule(epochs=36, peak_rate=0.06),
+    ),
+    Recipe(
+        name="custom-cnn",
+        summary="the classic of notebooks: overfits",
+        network="custom_cnn",
+        options={"widths": [32, 64, 128], "dense": 256, "dropout": 0.25},
+        augmentation=_NOTHING,
+        targets=_LABELS_ONLY,
+        optimiser=_ADAM,
+        schedule=Schedule(epochs=30, batch=64, peak_rate=1e-3, shape="constant"),
+    ),
+    Recipe(
+        name="custom-cnn-aug",
+        summary="the same, augmented",
+        network="custom_cnn",
+        options={"widths": [32, 64, 128], "dense": 256, "dropout": 0.25},
+        augmentation=Augmentation(
+            flip=0.5,
+            rotate_deg=20.0,
+            zoom=(0.85, 1.15),
+            shift=0.0,
+            brightness=0.0,
+            contrast=(1.0, 1.0),
+            erase=0.0,
+        ),
+        targets=_LABELS_ONLY,
+        optimiser=_ADAM,
+        schedule=Schedule(epochs=50, batch=64, peak_rate=1e-3, shape="plateau"),
+    ),
+    Recipe(
+        name="mini-xception",
+        summary="the net of well-known packages",
+        network="mini_xception",
+        options={"stem": 8, "widths": [16, 32, 64, 128]},
+        # Its authors' own: rotation 10, shift 0.1, zoom 0.1, flips.
+        augmentation=Augmentation(
+            flip=0.5,
+            rotate_deg=10.0,
+            zoom=(0.9, 1.1),
+            shift=0.1,
+            brightness=0.0,
+            contrast=(1.0, 1.0),
+            erase=0.0,
+        ),
+        targets=_LABELS_ONLY,
+        optimiser=_ADAM,
+        schedule=Schedule(epochs=60, batch=64, peak_rate=2e-3, warmup_epochs=1.0),
+    ),
+)
+
+
+def _transfer(name: str, summary: str, unfreeze: tuple[str, ...]) -> Recipe:
+    """The classic of transfer learning, the same for every base."""
+    return Recipe(
+        name=name,
+        summary=summary,
+        network="transfer",
+        options={"base": name, "input_px": 224, "dense": 256, "dropout": 0.5},
+        augmentation=Augmentation(rotate_deg=10.0, zoom=(0.9, 1.1), shift=0.1, erase=0.0),
+        # 436 of 28,709 images show disgust: a head on a frozen base would never name it.
+        targets=Targets(label_smoothing=0.0, class_weights="balanced"),
+        optimiser=_ADAM,
+        schedule=Schedule(epochs=20, batch=64, peak_rate=1e-3, shape="plateau", stop_patience=6),
+        transfer=Transfer(head_epochs=6, unfreeze=unfreeze, fine_tune_rate=1e-4),
+    )
+
+
+_BOOK += (
+    _transfer("vgg16", "VGG16 from ImageNet, last block tuned", ("block5",)),
+    _transfer("resnet50", "ResNet50 from ImageNet, last stage tuned", ("conv5",)),
+    _transfer("resnet50v2", "ResNet50V2 from ImageNet, last stage tuned", ("conv5", "post")),
+    _transfer(
+        "mobilenetv2",
+        "MobileNetV2 from ImageNet, last blocks tuned",
+        ("block_14", "block_15", "block_16", "Conv_1"),
+    ),
+    _transfer(
+        "efficientnet-b0",
+        "EfficientNet-B0 from ImageNet, last blocks tuned",
+        ("block6", "block7", "top"),
+    ),
+)
+
+#: Every recipe by name, ours first.
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in _BOOK}
+
+
+def find_recipe(name: str) -> Recipe:
+    """The recipe of that name.
+
+    Raises:
+        UsageError: There is none; the nearest is named.
+    """
+    if name in RECIPES:
+        return RECIPES[name]
+    near = difflib.get_close_matches(name, RECIPES, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    raise UsageError(f"There is no recipe {name!r}.{hint} There are: {', '.join(RECIPES)}.")
