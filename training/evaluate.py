@@ -1,23 +1,173 @@
-"""Runs a model, ``.keras`` or ``.tflite``, over labelled faces."""
+"""Measures a model, ``.keras`` or ``.tflite``, on labelled faces in every way there is."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..edge.classifier import EmotionClassifier
-from ..edge.errors import ModelError
-from ..edge.framing import to_float
-from ..edge.native_log import native_stderr_silenced
+from ..edge.contract import ModelContract
+from ..edge.errors import DataError
 from ..edge.records import Image
-from ..edge.sidecar import read_sidecar
+from .dataset_readers import FERPLUS_EMOTIONS
 from .datasets import EMOTIONS, Dataset
-from .metrics import Evaluation, evaluate_predictions
+from .metrics import (
+    Calibration,
+    Evaluation,
+    RocCurve,
+    Share,
+    calibrate,
+    evaluate_predictions,
+    roc_curves,
+    share_of,
+)
+from .predictions import Predictions, open_predictor
+
+SCHEMA_VERSION = 1
+# Columns of FER+ behind the seven emotions of FER-2013.
+_FERPLUS_OTHERS = ("contempt", "unknown", "not a face")
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """The images that do not occur in Training, pixel for pixel.
+
+    Attributes:
+        left_out: How many do.
+        accuracy: Over the others, or None where there is no other.
+    """
+
+    left_out: int
+    accuracy: Share | None
+
+
+@dataclass(frozen=True, slots=True)
+class FerPlusScore:
+    """Predictions against what most of the ten FER+ taggers say.
+
+    Attributes:
+        left_out: Why an image has no majority among the seven emotions, with the number of images.
+        accuracy: Of the model over all others, or None where there is no other.
+        agreement: Of FER-2013's own labels over the same images.
+    """
+
+    left_out: dict[str, int]
+    accuracy: Share | None
+    agreement: Share | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Report:
+    """All that an evaluation says; no figure in it depends on another report.
+
+    Attributes:
+        model: File name of the model.
+        contract: What the model says about itself.
+        data: The images that it was measured on, all of one split.
+        split: Name of that split.
+        predictions: One row an image.
+        scores: Accuracy, macro-F1, figures a class, confusion: the image as it is, one view.
+        roc: One curve a class that has both images of its own and others.
+        calibration: How far confidence and accuracy are apart.
+        flipped: The scores with the probabilities of image and mirror image averaged, or None
+            where that was not asked for.
+        unseen: The accuracy without images that are in Training too, or None where the source has
+            no Training or the split is Training.
+        ferplus: The accuracy against the FER+ majority, or None without votes.
+    """
+
+    model: str
+    contract: ModelContract
+    data: Dataset
+    split: str
+    predictions: Predictions
+    scores: Evaluation
+    roc: tuple[RocCurve, ...]
+    calibration: Calibration
+    flipped: Evaluation | None
+    unseen: Unseen | None
+    ferplus: FerPlusScore | None
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Whether each image was named right: bool, ``(n,)``."""
+        return self.predictions.named == self.data.labels
+
+    def mistakes(self, limit: int) -> NDArray[np.int64]:
+        """Indices of the wrong answers with the highest probability, the most confident first."""
+        wrong = np.flatnonzero(~self.right)
+        # Stable, so that equal probabilities stay in the order of the data.
+        order = np.argsort(-self.predictions.confidence[wrong], kind="stable")
+        return wrong[order][:limit]
+
+    def beside(self) -> list[tuple[str, Share | None, str]]:
+        """The accuracies beside the headline: each with its name and what to know about it."""
+        rows: list[tuple[str, Share | None, str]] = []
+        if self.flipped is not None:
+            found = self.flipped
+            hits = round(found.accuracy * found.count)
+            share = Share(hits, found.count, found.accuracy, found.interval)
+            rows.append(("with flip averaging", share, "mean over image and mirror image"))
+        if self.unseen is not None:
+            note = _left_out(self.unseen.left_out)
+            rows.append(("without images that are in Training too", self.unseen.accuracy, note))
+        if self.ferplus is not None:
+            note = _left_out(sum(self.ferplus.left_out.values()))
+            rows.append(("against the FER+ majority", self.ferplus.accuracy, note))
+            agreement = self.ferplus.agreement
+            rows.append(("FER-2013's own labels against it", agreement, "the same images"))
+        return rows
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as plain JSON values; answers about single images are not among them."""
+        rates = self.scores.rates()
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "model": self.model,
+            "model_sha256": self.contract.content_sha256,
+            "contract": self.contract.name,
+            "data": self.data.name,
+            "sha256": self.data.digest,
+            "split": self.split,
+            "skipped": self.data.skipped,
+            **self.scores.to_dict(),
+            "confusion_rates": [[None if np.isnan(x) else float(x) for x in row] for row in rates],
+            "absent_classes": list(self.scores.absent),
+            "roc_areas": {curve.label: curve.area for curve in self.roc},
+            "calibration": {
+                "error": self.calibration.error,
+                "mean_confidence": self.calibration.mean_confidence,
+                "bins": [
+                    {
+                        "low": item.low,
+                        "high": item.high,
+                        "count": item.count,
+                        "confidence": item.confidence,
+                        "accuracy": item.accuracy,
+                    }
+                    for item in self.calibration.bins
+                ],
+            },
+            "flip_averaged": self.flipped
+            and {
+                "accuracy": self.flipped.accuracy,
+                "interval": self.flipped.interval,
+                "macro_f1": self.flipped.macro_f1,
+            },
+            "without_training_duplicates": self.unseen
+            and {"left_out": self.unseen.left_out, **_share(self.unseen.accuracy)},
+            "ferplus_majority": self.ferplus
+            and {
+                "left_out": self.ferplus.left_out,
+                **_share(self.ferplus.accuracy),
+                "agreement_of_fer2013": self.ferplus.agreement and self.ferplus.agreement.value,
+            },
+        }
 
 
 def evaluate(model: Path, data: Dataset, *, threads: int = 1) -> Evaluation:
-    """Measure a model on every image of ``data``.
+    """Measure a model on every image of ``data``: the headline figures alone.
 
     Args:
         model: A ``.keras`` file with its contract beside it, or a ``.tflite`` with one inside.
@@ -26,26 +176,122 @@ def evaluate(model: Path, data: Dataset, *, threads: int = 1) -> Evaluation:
 
     Raises:
         ModelError: The model cannot be used, or its labels are not those of FER-2013.
+        DataError: There is no image.
     """
-    if model.suffix == ".keras":
-        labels, outputs = _run_keras(model, data.images)
-    else:
-        classifier = EmotionClassifier.open(model, threads=threads)
-        labels, outputs = classifier.contract.labels, classifier.outputs(data.images)
-    if sorted(labels) != sorted(EMOTIONS):
-        raise ModelError(f"{model} names {list(labels)}, FER-2013 has {list(EMOTIONS)}.")
-    # Its order may be another one: back to the order of the data.
-    order = np.array([EMOTIONS.index(label) for label in labels])
-    return evaluate_predictions(data.labels, order[outputs.argmax(axis=1)], EMOTIONS)
+    predictions = open_predictor(model, threads=threads).predict(data.images)
+    return evaluate_predictions(data.labels, predictions.named, EMOTIONS)
 
 
-def _run_keras(path: Path, images: Image) -> tuple[tuple[str, ...], NDArray[np.float32]]:
-    contract = read_sidecar(path)
-    with native_stderr_silenced():
-        import keras
-    try:
-        model: Any = keras.saving.load_model(path, safe_mode=True, compile=False)
-    # Whatever a damaged or hostile file makes Keras raise, it is that file's fault.
-    except Exception as exc:
-        raise ModelError(f"Cannot load {path}: {exc}") from exc
-    return contract.labels, np.asarray(model.predict(to_float(images), verbose=0))
+def report(
+    model: Path, faces: Dataset, split: str, *, flip: bool = True, threads: int = 1
+) -> Report:
+    """Measure a model on one split of ``faces`` in every way there is.
+
+    Args:
+        model: As for :func:`evaluate`.
+        faces: All images of a source; those of Training tell which images were seen before.
+        split: The split to measure on.
+        flip: Also average each image with its mirror image, which doubles the time.
+        threads: CPU threads of a ``.tflite``.
+
+    Raises:
+        ModelError: As :func:`evaluate`.
+        DataError: The split has no image.
+    """
+    data = faces.split(split)
+    predictor = open_predictor(model, threads=threads)
+    predictions = predictor.predict(data.images)
+    flipped = None
+    if flip:
+        mirrored = predictor.predict(np.ascontiguousarray(data.images[..., ::-1]))
+        # The sum names the same class as the mean.
+        both = predictions.probabilities + mirrored.probabilities
+        flipped = evaluate_predictions(data.labels, both.argmax(axis=1), EMOTIONS)
+    right = predictions.named == data.labels
+    unseen = None
+    if split != "Training" and (faces.splits == "Training").any():
+        seen = in_training(faces, data.images)
+        unseen = Unseen(int(seen.sum()), share_of(right[~seen]))
+    return Report(
+        model=model.name,
+        contract=predictor.contract,
+        data=data,
+        split=split,
+        predictions=predictions,
+        scores=evaluate_predictions(data.labels, predictions.named, EMOTIONS),
+        roc=roc_curves(data.labels, predictions.probabilities, EMOTIONS),
+        calibration=calibrate(data.labels, predictions.probabilities),
+        flipped=flipped,
+        unseen=unseen,
+        ferplus=None if data.votes is None else against_ferplus(data, predictions.named),
+    )
+
+
+def in_training(faces: Dataset, images: Image) -> NDArray[np.bool_]:
+    """Which images also occur in the Training rows of ``faces``, pixel for pixel.
+
+    Args:
+        faces: The source.
+        images: uint8, ``(n, 48, 48)``.
+
+    Returns:
+        bool, ``(n,)``.
+    """
+    known = {image.tobytes() for image in faces.images[faces.splits == "Training"]}
+    return np.array([image.tobytes() in known for image in images], dtype=np.bool_)
+
+
+def ferplus_majority(votes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.str_]]:
+    """The one emotion that more taggers of FER+ chose than any other answer.
+
+    Contempt, unknown and not-a-face are answers like others: where one of them leads, or two
+    answers share the first place, the image has no such emotion. More than half of the votes is
+    not asked for (Barsoum et al., 2016, call this majority voting).
+
+    Args:
+        votes: ``(n, 10)`` in the order of ``fer2013new.csv``.
+
+    Returns:
+        int64 ``(n,)``, index into :data:`EMOTIONS`, or -1; and str ``(n,)``, why it is -1, or "".
+    """
+    first = votes.argmax(axis=1)
+    most = votes.max(axis=1)
+    tied = (votes == most[:, np.newaxis]).sum(axis=1) > 1
+    names = np.array([*[""] * len(FERPLUS_EMOTIONS), *_FERPLUS_OTHERS])
+    reasons = names[first].astype("<U16")
+    reasons[tied] = "tie"
+    reasons[most == 0] = "no votes"
+    emotions = np.array([*FERPLUS_EMOTIONS, *[-1] * len(_FERPLUS_OTHERS)])[first]
+    return np.where(reasons == "", emotions, -1), reasons
+
+
+def against_ferplus(data: Dataset, named: NDArray[np.int64]) -> FerPlusScore:
+    """Score predictions, and FER-2013's own labels, against the majority of the FER+ taggers.
+
+    Args:
+        data: Images with votes.
+        named: int64, ``(n,)``: the predictions, index into :data:`EMOTIONS`.
+
+    Raises:
+        DataError: The data has no votes.
+    """
+    if data.votes is None:
+        raise DataError(f"{data.name} has no FER+ votes: pass fer2013new.csv with --votes.")
+    majority, reasons = ferplus_majority(data.votes)
+    kept = majority >= 0
+    why = ("tie", *_FERPLUS_OTHERS, "no votes")
+    return FerPlusScore(
+        left_out={reason: int((reasons == reason).sum()) for reason in why},
+        accuracy=share_of((named == majority)[kept]),
+        agreement=share_of((data.labels == majority)[kept]),
+    )
+
+
+def _share(share: Share | None) -> dict[str, Any]:
+    if share is None:
+        return {"count": 0, "accuracy": None, "interval": None}
+    return {"count": share.count, "accuracy": share.value, "interval": share.interval}
+
+
+def _left_out(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'} left out"

@@ -5,12 +5,13 @@ the project looks alike; the look is in ``assets/page.html.j2``.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..edge.errors import DataError
 from ..edge.files import replacing
 from ..edge.version import __version__
 
@@ -75,3 +76,27 @@ def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section
     """Write :func:`page` to a file, whole or not at all."""
     with replacing(path) as partial:
         partial.write_text(page(title, subtitle, sections), encoding="utf-8")
+
+
+def require_own_folder(out: Path, names: Collection[str]) -> None:
+    """Refuse a folder for a report that holds anything but an earlier report of the same kind.
+
+    Args:
+        out: The folder; it need not exist.
+        names: The files that such a report consists of.
+
+    Raises:
+        DataError: It is a file, cannot be looked into, or holds other files.
+    """
+    try:
+        others = sorted(path.name for path in out.iterdir() if path.name not in names)
+    except FileNotFoundError:
+        return
+    except OSError as exc:
+        raise DataError(f"Cannot write a report into {out}: {exc.strerror}.") from exc
+    if others:
+        shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
+        raise DataError(
+            f"{out} holds other files ({shown}). Expected a folder that is new, empty, or holds an "
+            f"earlier report of the same kind, which is replaced."
+        )
