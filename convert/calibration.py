@@ -4,6 +4,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from ..training import datasets
 # 504 faces, 72 a class, gave no less than more did; 28 a class stay to check on.
 _CALIBRATE_PER_CLASS = 72
 _FROM_DATA_PER_CLASS = 100
+_SEED = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,14 +26,28 @@ class Calibration:
     Attributes:
         source: What they were taken from.
         sha256: Digest of that file, or of the data set.
+        per_class: How many of each class are for the ranges, where there are so many.
+        seed: Of the choice.
         calibrate: uint8, ``(n, 48, 48)``: for the ranges.
         check: uint8, ``(m, 48, 48)``: to compare the converted model on.
     """
 
     source: str
     sha256: str
+    per_class: int
+    seed: int
     calibrate: Image
     check: Image
+
+    def describe(self) -> dict[str, Any]:
+        """What the contract of a model says about the faces of its ranges."""
+        return {
+            "source": self.source,
+            "sha256": self.sha256,
+            "count": len(self.calibrate),
+            "per_class": self.per_class,
+            "seed": self.seed,
+        }
 
 
 def faces_beside(keras_path: Path) -> Path:
@@ -51,16 +67,20 @@ def load_calibration(source: Path) -> Calibration:
     else:
         data = datasets.load(source)
         training = data.split("Training")
-        rows = datasets.balanced_indices(training.labels, per_class=_FROM_DATA_PER_CLASS, seed=1)
+        rows = datasets.balanced_indices(
+            training.labels, per_class=_FROM_DATA_PER_CLASS, seed=_SEED
+        )
         images, labels, digest = training.images[rows], training.labels[rows], data.digest
-    chosen = datasets.balanced_indices(labels, per_class=_CALIBRATE_PER_CLASS, seed=1)
+    chosen = datasets.balanced_indices(labels, per_class=_CALIBRATE_PER_CLASS, seed=_SEED)
     rest = np.setdiff1d(np.arange(len(labels)), chosen)
     if len(rest) < len(datasets.EMOTIONS):
         raise DataError(
             f"{source} has {len(labels)} faces: expected over {_CALIBRATE_PER_CLASS} of a class, "
             f"so that some are left to check the converted model on."
         )
-    return Calibration(source.name, digest, images[chosen], images[rest])
+    return Calibration(
+        source.name, digest, _CALIBRATE_PER_CLASS, _SEED, images[chosen], images[rest]
+    )
 
 
 def _read_npz(source: Path) -> tuple[Image, NDArray[np.int64]]:

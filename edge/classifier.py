@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from .contract import ModelContract, load_model
 from .errors import ModelError
-from .framing import FER2013, to_float, to_int8
+from .framing import FER2013, resized, to_float, to_int8
 from .models import model_path
 from .records import EmotionScores, Image
 from .runtime import load_network
+from .trust import require_harmless
 
 
 def probabilities(outputs: NDArray[np.float32], contract: ModelContract) -> NDArray[np.float64]:
@@ -83,7 +84,9 @@ class EmotionClassifier:
         Raises:
             ModelError: It is missing, damaged, without a contract, or no emotion model.
         """
-        content, read = load_model(model_path(model), contract)
+        path = model_path(model)
+        content, read = load_model(path, contract)
+        require_harmless(content, str(path))
         return cls(content, read, runtime=runtime, threads=threads)
 
     @property
@@ -95,12 +98,14 @@ class EmotionClassifier:
         """What the model answers, before any softmax.
 
         Args:
-            faces: uint8, ``(n, height, width)``: grey training crops.
+            faces: uint8, ``(n, height, width)``: grey training crops, square; those of another
+                size than the model's are scaled.
 
         Returns:
             float32, ``(n, classes)``.
         """
         tensor = self._network.input
+        faces = resized(faces, self.size_wh)
         if tensor.dtype == np.int8:
             inputs = to_int8(faces, tensor.scale, tensor.zero_point)
         else:

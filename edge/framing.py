@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import UsageError
 from .records import Box, Image
 
 FER2013 = "fer2013"
@@ -89,6 +90,32 @@ def to_float(faces: Image) -> NDArray[np.float32]:
         float32, ``(n, height, width, 1)``, 0 to 255.
     """
     return faces[..., np.newaxis].astype(np.float32)
+
+
+def resized(faces: Image, size_wh: tuple[int, int]) -> Image:
+    """Square training crops in another size, scaled as :func:`crop_square` scales.
+
+    Args:
+        faces: uint8, ``(n, side, side)``.
+        size_wh: Width and height of the result in pixels.
+
+    Returns:
+        uint8, ``(n, size_wh[1], size_wh[0])``; the same array where it has that size already.
+
+    Raises:
+        UsageError: They are neither of that size nor square.
+    """
+    if faces.shape[2:0:-1] == size_wh:
+        return faces
+    if faces.ndim != 3 or faces.shape[1] != faces.shape[2]:
+        raise UsageError(
+            f"Expected square grey crops, (n, side, side), got {faces.shape}: cut them with "
+            f"crop_square."
+        )
+    made = np.empty((len(faces), size_wh[1], size_wh[0]), np.uint8)
+    for index, face in enumerate(faces):
+        made[index] = crop_square(face, Box(0, 0, face.shape[1], face.shape[0]), size_wh)
+    return made
 
 
 def to_int8(faces: Image, scale: float = 1.0, zero_point: int = -128) -> NDArray[np.int8]:

@@ -79,12 +79,15 @@ class Face:
         score: The detector's own confidence; its range is the detector's.
         id: The tracker's number for this face, from 1 on, or None before tracking.
         detected: False where no detector saw it in this frame and its place was followed instead.
+        landmarks_px: ``(x, y)`` of the right eye, the left eye, the tip of the nose, the right and
+            the left corner of the mouth, right and left being the person's own; or None.
     """
 
     box: Box
     score: float
     id: int | None = None
     detected: bool = True
+    landmarks_px: tuple[tuple[float, float], ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

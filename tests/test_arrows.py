@@ -30,18 +30,27 @@ OURS: dict[str, dict[str, tuple[str, ...] | None]] = {
 }
 
 # What a folder may import beside the standard library, anywhere in a module.
-_EDGE = {"numpy", "cv2", "ai_edge_litert", "tflite_runtime", "flatbuffers", "click", "rich"}
+_EDGE = {
+    "numpy",
+    "cv2",
+    "ai_edge_litert",
+    "tflite_runtime",
+    "flatbuffers",
+    "click",
+    "rich",
+    "platformdirs",
+}
 ANYWHERE = {
     "edge": _EDGE,
     "convert": _EDGE,
-    "training": _EDGE | {"keras", "sklearn", "matplotlib", "platformdirs", "jinja2"},
+    "training": _EDGE | {"keras", "sklearn", "matplotlib", "jinja2"},
     "benchmarks": _EDGE | {"matplotlib", "keras", "tensorflow", "psutil"},
 }
 # What it may import in addition, but only in a function: it is big, or there on some machines only.
 LAZILY = {
     "edge": {"picamera2", "libcamera"},
     "convert": {"tensorflow", "keras"},
-    "training": {"kagglehub"},
+    "training": {"kagglehub", "pydot"},
     "benchmarks": set(),
 }
 # What importing a cli.py may load, at its top and at the top of what of ours it imports there.

@@ -1,6 +1,7 @@
 """A small trained net with all that training leaves beside it, made once a session."""
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,3 +74,21 @@ def copied(trained, tmp_path) -> Path:
     for path in trained.parent.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     return tmp_path / trained.name
+
+
+@pytest.fixture
+def compiler(tmp_path, monkeypatch):
+    """Puts the stand-in on the PATH; call it with what it shall do."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "edgetpu_compiler"
+    fake = Path(__file__).with_name("fake_edgetpu_compiler.py")
+    script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{fake}" "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+    monkeypatch.setenv("FAKE_EDGETPU_NOTE", str(tmp_path / "note"))
+
+    def act(mode: str) -> None:
+        monkeypatch.setenv("FAKE_EDGETPU", mode)
+
+    return act

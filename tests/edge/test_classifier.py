@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from fer_edge.edge.classifier import EmotionClassifier, probabilities
 from fer_edge.edge.contract import ModelContract, embed_contract
-from fer_edge.edge.errors import ModelError
+from fer_edge.edge.errors import ModelError, UsageError
 from fer_edge.edge.models import DEFAULT, model_path, shipped_models
 
 from ..conftest import EMOTIONS, a_contract, a_face, tiny_tflite
@@ -167,9 +167,16 @@ def test_the_pixels_arrive_whatever_the_input_is(content, changes):
     assert found.tolist() == [even]
 
 
-def test_crops_of_another_size_are_refused():
-    with pytest.raises(ModelError, match="could not be run"):
-        tiny().classify(np.zeros((1, 40, 40), np.uint8))
+def test_square_crops_of_another_size_are_scaled():
+    """As FER-2013's 48 pixels are for a net that takes 96."""
+    found = tiny().outputs(np.full((1, 24, 24), 77, np.uint8))
+
+    assert found.tolist() == [[77] * 7]
+
+
+def test_crops_of_another_shape_are_refused():
+    with pytest.raises(UsageError, match=r"square grey crops, .*\(1, 40, 44\)"):
+        tiny().classify(np.zeros((1, 40, 44), np.uint8))
 
 
 # Each case: a contract that is not the tiny model's, what the error says.
