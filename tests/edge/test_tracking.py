@@ -1,15 +1,19 @@
-"""Who is who between frames."""
+"""Who is who between frames, with detection and without, and when to detect."""
 
+import itertools
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fer_edge.edge.errors import UsageError
 from fer_edge.edge.records import Box, Face
-from fer_edge.edge.tracking import Tracker
+from fer_edge.edge.tracking import DetectionSchedule, FrameClock, Tracker
 
 from .conftest import a_face_at
+from .test_motion import a_scene
 
 FRAME_NS = 33_000_000
 FORGET_NS = 500_000_000
@@ -22,11 +26,11 @@ faces = st.builds(Face, boxes, st.floats(0, 10))
 films = st.lists(st.tuples(st.lists(faces, max_size=5), st.integers(0, 2 * FORGET_NS)), max_size=8)
 
 
-def ids(numbered: list[Face]) -> list[int | None]:
-    return [face.id for face in numbered]
+def ids(numbered: list[Face]) -> list[int]:
+    return [face.id or 0 for face in numbered]
 
 
-def play(*frames: list[Face], pause_ns: int = FRAME_NS) -> list[list[int | None]]:
+def play(*frames: list[Face], pause_ns: int = FRAME_NS) -> list[list[int]]:
     """The numbers that a new tracker gives to the faces of a film."""
     tracker = Tracker()
     return [ids(tracker.update(found, n * pause_ns)) for n, found in enumerate(frames)]
@@ -57,14 +61,18 @@ def test_a_number_that_was_not_seen_for_long_never_comes_back(film):
 
 
 @given(films)
-def test_who_keeps_a_number_overlaps_the_box_that_had_it(film):
+def test_who_keeps_a_number_is_near_the_box_that_had_it(film):
     tracker, now = Tracker(), 0
-    last_box: dict[int, Box] = {}
+    last_box: dict[int | None, Box] = {}
     for found, pause_ns in film:
         now += pause_ns
         for face in tracker.update(found, now):
-            if face.id in last_box:
-                assert face.box.iou(last_box[face.id]) >= 0.3
+            before = last_box.get(face.id, face.box)
+            (x, y), (old_x, old_y) = face.box.center_px, before.center_px
+            # Overlapping it, or where it would be after a step of half its size.
+            step = 0.5 * max(before.w_px, before.h_px) + 1e-6
+            assert abs(x - old_x) <= (face.box.w_px + before.w_px) / 2 + step
+            assert abs(y - old_y) <= (face.box.h_px + before.h_px) / 2 + step
             last_box[face.id] = face.box
 
 
@@ -155,3 +163,359 @@ def test_the_same_box_twice_in_a_frame_is_two_faces():
 
 def test_a_frame_without_faces_has_no_numbers():
     assert play([], []) == [[], []]
+
+
+# ------------------------------------------------------------------------------------- properties
+
+
+def mirrored_ids(film, order) -> list[dict[Box, int | None]]:
+    """The number of each box in each frame, the detector's order changed by ``order``."""
+    tracker, now, seen = Tracker(), 0, []
+    for found, pause_ns in film:
+        now += pause_ns
+        seen.append({face.box: face.id for face in tracker.update(order(found), now)})
+    return seen
+
+
+@given(films)
+def test_the_order_of_the_detector_changes_no_number(film):
+    film = [(list({face.box: face for face in found}.values()), pause) for found, pause in film]
+
+    assert mirrored_ids(film, list) == mirrored_ids(film, lambda found: found[::-1])
+
+
+@given(films, st.lists(st.integers(-(10**12), 10**12), min_size=8, max_size=8))
+def test_whatever_the_clock_does_numbers_are_unique_and_go_up_by_one(film, jumps_ns):
+    tracker, now, known = Tracker(), 0, set()
+    for (found, pause_ns), jump_ns in zip(film, jumps_ns, strict=False):
+        now += pause_ns + jump_ns
+        numbers = ids(tracker.update(found, now))
+        assert len(set(numbers)) == len(found)
+        known |= set(numbers)
+    assert sorted(known) == list(range(1, len(known) + 1))
+
+
+@given(boxes, st.lists(st.integers(0, FORGET_NS), min_size=1, max_size=40))
+def test_a_still_face_keeps_its_number_for_ever(box, pauses_ns):
+    tracker = Tracker()
+    for now in itertools.accumulate(pauses_ns):
+        assert ids(tracker.update([Face(box, 1.0)], now)) == [1]
+
+
+@given(st.integers(1, 14), st.integers(0, 50))
+def test_a_speed_in_seconds_is_followed_at_any_frame_rate(every_frames, start):
+    # A face of 60 pixels that crosses the picture at 300 pixels a second, at 15 to 200 frames/s.
+    tracker, step_ns = Tracker(), every_frames * 4_700_000
+    for now in range(0, 1_500_000_000, step_ns):
+        face = a_face_at(start + now * 300 / 1e9, 100, 60)
+        assert ids(tracker.update([face], now)) == [1]
+
+
+# ----------------------------------------------------------------------------------------- motion
+
+
+def test_two_faces_that_cross_on_one_line_keep_their_numbers():
+    # Each moves by a third of its side a frame; in between they cover each other.
+    film = [[a_face_at(20 * n, 100, 60), a_face_at(410 - 20 * n, 100, 60)] for n in range(20)]
+
+    assert play(*film) == [[1, 2]] * 20
+
+
+def test_a_face_too_fast_for_any_overlap_keeps_its_number_once_its_speed_is_known():
+    # From two fifths of its side a frame to its whole side.
+    steps = [16, 20, 26, 32, 38, 40, 40, 40]
+    film = [[a_face_at(x, 100, 40)] for x in itertools.accumulate(steps, initial=0)]
+
+    assert play(*film) == [[1]] * len(film)
+
+
+def test_who_turns_on_the_spot_is_found_where_the_face_was():
+    film = [[a_face_at(x, 100, 40)] for x in (0, 18, 36, 54, 54, 54, 36)]
+
+    assert play(*film) == [[1]] * len(film)
+
+
+# ----------------------------------------------------------------------------- birth and death
+
+
+def a_weak_face_at(x: float) -> Face:
+    return a_face_at(x, score=0.5)
+
+
+def strict(*frames: list[Face], pause_ns: int = FRAME_NS) -> list[list[int]]:
+    tracker = Tracker(strong_score=0.7)
+    return [ids(tracker.update(found, n * pause_ns)) for n, found in enumerate(frames)]
+
+
+# Each case: the frames, the numbers.
+BIRTHS = [
+    ([[a_face_at(100)]], [[1]]),
+    ([[a_weak_face_at(100)]], [[]]),  # a suspicion
+    ([[a_weak_face_at(100)], [a_weak_face_at(102)]], [[], [1]]),
+    ([[a_weak_face_at(100)], [a_face_at(102)]], [[], [1]]),
+    ([[a_weak_face_at(100)], [a_weak_face_at(300)]], [[], []]),  # elsewhere
+    ([[a_weak_face_at(100)], [], [], [a_weak_face_at(102)]], [[], [], [], [1]]),
+    ([[a_face_at(100)], [a_weak_face_at(102)]], [[1], [1]]),  # known already
+    ([[a_weak_face_at(100), a_face_at(300)], [a_weak_face_at(100)]], [[1], [2]]),
+]
+
+
+@pytest.mark.parametrize(("frames", "numbers"), BIRTHS)
+def test_a_weak_detection_must_be_seen_again(frames, numbers):
+    assert strict(*frames) == numbers
+
+
+def test_a_weak_detection_is_forgotten_after_half_a_second():
+    twice = [[a_weak_face_at(100)]] * 2
+
+    assert strict(*twice, pause_ns=FORGET_NS) == [[], [1]]
+    assert strict(*twice, pause_ns=FORGET_NS + 1) == [[], []]
+
+
+def test_who_reached_over_the_border_when_missed_has_left():
+    tracker, wall, both = Tracker(), np.full((240, 320), 90, np.uint8), [-10, 100]
+    tracker.update([a_face_at(x) for x in both], 0, wall)
+    for now in (FRAME_NS, FRAME_NS + 101_000_000):
+        tracker.update([], now, wall)
+
+    back = tracker.update([a_face_at(x) for x in both], FRAME_NS + 110_000_000, wall)
+
+    assert ids(back) == [3, 2]
+
+
+def test_the_end_of_a_camera_ends_all_tracks_and_the_numbers_go_on():
+    tracker = Tracker()
+    tracker.update([a_face_at(100)], 0)
+    tracker.end()
+
+    assert ids(tracker.update([a_face_at(100)], FRAME_NS)) == [2]
+
+
+# ---------------------------------------------------------------------------------- the clock
+
+# Each case: time stamps, the nanoseconds since the first frame.
+CLOCKS = [
+    ([10, 40, 70], [0, 30, 60]),
+    ([10, 10], [0, 0]),
+    ([10, 70, 40, 100], [0, 60, 60, 90]),  # a frame out of order
+    ([10, 10 - FORGET_NS, 20], [0, 0, 10]),  # the latest that still is late
+    ([10**12, 5, 35], [0, 0, 30]),  # the clock was set back
+    ([0, 10**12], [0, 10**12]),  # a camera that stood still
+]
+
+
+@pytest.mark.parametrize(("stamps", "times"), CLOCKS)
+def test_time_never_runs_backwards(stamps, times):
+    clock = FrameClock()
+
+    assert [clock.tick(stamp) for stamp in stamps] == times
+
+
+@pytest.mark.parametrize("stamps", [(0, 33, 66, 50, 99), (10_000, 10_033, 5, 38, 71)])
+def test_a_face_keeps_its_number_over_a_late_frame_and_a_clock_set_back(stamps):
+    tracker = Tracker()
+
+    seen = [ids(tracker.update([a_face_at(100)], stamp * 1_000_000)) for stamp in stamps]
+
+    assert seen == [[1]] * len(stamps)
+
+
+# ------------------------------------------------------------------- frames without detection
+
+
+def moving(n: int) -> tuple[Box, np.ndarray]:
+    """Where a face is in frame ``n``, and the frame."""
+    box = Box(60 + 5 * n, 80 + 2 * n, 50, 60)
+    return box, a_scene((1, box.x_px, box.y_px, box.w_px, box.h_px))
+
+
+def test_a_face_is_followed_between_detections():
+    tracker = Tracker()
+    for n in range(20):
+        box, scene = moving(n)
+        if n % 5 == 0:
+            (face,) = tracker.update([Face(box, 0.9)], n * FRAME_NS, scene)
+        else:
+            (face,) = tracker.follow(scene, n * FRAME_NS)
+        assert face.box.iou(box) > 0.9
+        assert (face.id, face.detected, face.score) == (1, n % 5 == 0, 0.9)
+
+
+def test_landmarks_move_with_the_face():
+    tracker = Tracker()
+    box, scene = moving(0)
+    tracker.update([Face(box, 1.0, landmarks_px=((70.0, 90.0), (90.0, 90.0)))], 0, scene)
+
+    (face,) = tracker.follow(moving(1)[1], FRAME_NS)
+
+    assert face.landmarks_px == pytest.approx(np.array([(75.0, 92.0), (95.0, 92.0)]), abs=1.5)
+
+
+def test_a_face_that_the_detector_misses_is_still_reported_for_a_quarter_of_a_second():
+    tracker = Tracker()
+    for n in range(3):
+        tracker.update([Face(moving(n)[0], 1.0)], n * FRAME_NS, moving(n)[1])
+    reported = [tracker.update([], n * FRAME_NS, moving(n)[1]) for n in range(3, 16)]
+
+    # The first miss counts as the beginning: 250 ms are seven frames and the one of the miss.
+    assert [len(faces) for faces in reported] == [1] * 8 + [0] * 5
+    assert all(not face.detected and face.id == 1 for faces in reported for face in faces)
+    # Seen again within half a second, it is who it was.
+    assert ids(tracker.update([Face(moving(16)[0], 1.0)], 16 * FRAME_NS, moving(16)[1])) == [1]
+
+
+def test_a_face_that_was_detected_only_once_is_not_reported_against_the_detector():
+    tracker = Tracker()
+    tracker.update([Face(moving(0)[0], 1.0)], 0, moving(0)[1])
+
+    assert tracker.update([], FRAME_NS, moving(1)[1]) == []
+
+
+def test_a_missed_face_is_not_reported_on_top_of_another_one():
+    tracker, (box, scene) = Tracker(), moving(0)
+    beside = replace(box, x_px=box.x_px + 25)
+    for n in range(3):
+        tracker.update([Face(box, 1.0), Face(beside, 1.0)], n * FRAME_NS, scene)
+
+    assert ids(tracker.update([Face(beside, 1.0)], 3 * FRAME_NS, scene)) == [2]
+
+
+def test_a_face_that_vanishes_is_held_for_a_quarter_of_a_second_and_then_not():
+    tracker, (box, scene), empty = Tracker(), moving(0), a_scene(seed=5)
+    tracker.update([Face(box, 1.0)], 0, scene)
+
+    reported = [len(tracker.follow(empty, n * FRAME_NS)) for n in range(1, 12)]
+
+    assert reported == [1] * 7 + [0] * 4
+
+
+def test_a_face_that_is_followed_out_of_the_picture_ends():
+    tracker = Tracker()
+    for n in range(12):
+        x = 44 - 10 * n
+        scene = a_scene((1, x, 80, 60, 60))
+        if n < 3:
+            tracker.update([a_face_at(x, 80, 60)], n * FRAME_NS, scene)
+            continue
+        faces = tracker.follow(scene, n * FRAME_NS)
+        assert len(faces) == (x + 30 >= 0)
+
+
+def test_a_jump_that_the_overlap_does_not_bridge_is_bridged_by_looks():
+    first, second = a_scene((1, 100, 80, 60, 60)), a_scene((1, 122, 102, 60, 60))
+    tracker = Tracker()
+    tracker.update([a_face_at(100, 80, 60)], 0, first)
+    # What the detector draws is another third away from where it drew before: an overlap of 0.2.
+    drawn = Face(Box(132, 112, 60, 60), 1.0)
+
+    assert ids(Tracker().update([drawn], 0)) == [1]
+    assert ids(tracker.update([drawn], FRAME_NS, second)) == [1]
+    assert play([a_face_at(100, 80, 60)], [drawn]) == [[1], [2]]
+
+
+def test_frames_without_detection_need_no_faces():
+    assert Tracker().follow(a_scene(), 0) == []
+
+
+# -------------------------------------------------------------------------------- the schedule
+
+
+def due(schedule: DetectionSchedule, frames: int, frame_ns: int = FRAME_NS, doubt: str = ""):
+    """Indices of the frames that are due."""
+    return [n for n in range(frames) if schedule.due(n * frame_ns, doubt)]
+
+
+# Each case: every, milliseconds a frame, doubt, stretch, the frames due of 13.
+SCHEDULES = [
+    (1, 33, "", 1.0, list(range(13))),
+    (3, 33, "", 1.0, [0, 3, 6, 9, 12]),
+    (3, 500, "lost", 1.0, [0, 3, 6, 9, 12]),  # a number is a number
+    (3, 33, "", 2.0, [0, 6, 12]),
+    ("auto", 33, "", 1.0, [0, 9]),
+    ("auto", 83, "", 1.0, [0, 3, 6, 9, 12]),  # after four it would be late
+    ("auto", 400, "", 1.0, list(range(13))),
+    ("auto", 33, "moved", 1.0, [0, 2, 4, 6, 8, 10, 12]),
+    ("auto", 33, "moved", 2.0, [0, 4, 8, 12]),
+    ("auto", 83, "", 2.0, [0, 7]),
+    ("auto", 0, "", 1.0, [0]),  # time stands still
+]
+
+
+@pytest.mark.parametrize(("every", "frame_ms", "doubt", "stretch", "frames"), SCHEDULES)
+def test_when_to_detect(every, frame_ms, doubt, stretch, frames):
+    schedule = DetectionSchedule(every)
+    schedule.stretch = stretch
+
+    assert due(schedule, 13, frame_ms * 1_000_000, doubt) == frames
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.booleans()), max_size=60))
+def test_auto_is_never_late_by_more_than_a_frame_and_never_on_two_frames_in_a_row(steps):
+    schedule, now_ms, last_ms, last_n = DetectionSchedule("auto"), 0, 0, -2
+    for n, (step_ms, doubt) in enumerate(steps):
+        now_ms += step_ms
+        if schedule.due(now_ms * 1_000_000, "moved" if doubt else ""):
+            assert n - last_n >= 2 or now_ms + step_ms - last_ms > 300 or n == 0
+            last_ms, last_n = now_ms, n
+        else:
+            assert now_ms - last_ms <= 300
+
+
+@pytest.mark.parametrize("every", [0, -1, "often", 1.5, None])
+def test_a_wrong_setting_says_what_is_right(every):
+    with pytest.raises(UsageError, match="'auto' or a number of frames from 1 on"):
+        DetectionSchedule(every)
+
+
+def _still(tracker, box, scene):
+    del box
+    tracker.follow(scene, 2 * FRAME_NS)
+
+
+def _goes(tracker, box, scene):
+    del scene
+    x, y = box.x_px + 14, box.y_px + 4
+    tracker.follow(a_scene((1, x, y, box.w_px, box.h_px)), 2 * FRAME_NS)
+
+
+def _hides(tracker, box, scene):
+    del box, scene
+    tracker.follow(a_scene(seed=9), 2 * FRAME_NS)
+
+
+def _is_missed(tracker, box, scene):
+    del box
+    tracker.update([], 2 * FRAME_NS, scene)
+
+
+def _gets_company(tracker, box, scene):
+    tracker.update([Face(box, 1.0), a_weak_face_at(200)], 2 * FRAME_NS, scene)
+
+
+def _is_long_gone(tracker, box, scene):
+    del box, scene
+    for n in range(2, 14):
+        tracker.update([], n * FRAME_NS, a_scene(seed=9))
+
+
+# Each case: what happens after two detections, the doubt.
+DOUBTS = [
+    (_still, ""),
+    (_goes, "moved"),
+    (_hides, "lost"),
+    (_is_missed, "lost"),
+    (_gets_company, "new"),
+    (_is_long_gone, ""),
+]
+
+
+@pytest.mark.parametrize(("then", "doubt"), DOUBTS)
+def test_what_the_tracker_has_doubts_about(then, doubt):
+    tracker, (box, scene) = Tracker(strong_score=0.7), moving(0)
+    for n in range(2):
+        tracker.update([Face(box, 1.0)], n * FRAME_NS, scene)
+    assert tracker.doubt == ""
+
+    then(tracker, box, scene)
+
+    assert tracker.doubt == doubt
