@@ -12,9 +12,9 @@ from typing import Any
 from ..edge.errors import DataError
 from .metrics import percent, percent_interval, wilson_interval
 from .published import PUBLISHED, Published
+from .result import SCHEMA_VERSION, Result
 
 #: Of ``result.json`` as ``fer-edge train`` writes it, and of ``compare.json``.
-SCHEMA_VERSION = 1
 RESULT = "result.json"
 _EVALUATIONS = ("evaluation.json", "evaluation/evaluation.json")
 
@@ -41,53 +41,15 @@ class Evaluated:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
-    """One finished run; all but the first and last two fields are those of its ``result.json``.
+class Run(Result):
+    """One finished run: what its ``result.json`` says, and what is known beside it.
 
     Attributes:
         folder: Its folder, as it was given.
-        recipe: Name of the recipe.
-        variant: What was changed in it, or "".
-        seed: Of the run.
-        parameters: Of the network.
-        multiply_adds: For one face.
-        keras_bytes: Size of the float model.
-        tflite_bytes: Size of the converted model, or None without one.
-        epochs: How many were trained.
-        best_epoch: Which one was kept.
-        epoch_s: Time of one, in seconds.
-        backend: Of Keras.
-        precision: Of the arithmetic.
-        host: The machine.
-        chosen_on: The split that the epoch was chosen on, and that the accuracy is of.
-        training_accuracy: On the training images as they are, 0 to 1.
-        accuracy: On ``chosen_on``, 0 to 1.
-        macro_f1: Likewise.
-        count: Number of images of that split.
-        finished: Date, ``YYYY-MM-DD``.
         evaluated: A later evaluation, or None.
     """
 
-    folder: str
-    recipe: str
-    variant: str
-    seed: int
-    parameters: int
-    multiply_adds: int
-    keras_bytes: int
-    tflite_bytes: int | None
-    epochs: int
-    best_epoch: int
-    epoch_s: float
-    backend: str
-    precision: str
-    host: str
-    chosen_on: str
-    training_accuracy: float
-    accuracy: float
-    macro_f1: float
-    count: int
-    finished: str
+    folder: str = ""
     evaluated: Evaluated | None = None
 
     @property

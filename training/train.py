@@ -46,10 +46,11 @@ from .checkpoints import (
 )
 from .datasets import EMOTIONS, SIDE_PX, Dataset, balanced_indices
 from .distill import Teachers
+from .measure import measure
 from .objective import training_model
 from .progress import Progress
 from .recipes import Recipe, check
-from .result import measure, write_result
+from .result import write_result
 from .targets import make_targets
 from .transfer import is_transfer, load_base_weights, set_stage
 
