@@ -188,7 +188,7 @@ def _ours(request: Request, first: "Image"):
     from ..edge.detectors import open_detector
     from ..edge.framing import to_grey
 
-    detector, classifier = open_detector(), EmotionClassifier.open(request.model)
+    detector, classifier = open_detector("haar"), EmotionClassifier.open(request.model)
     for _ in range(_WARM_UP_CALLS):
         detector.detect(to_grey(first))
         classifier.classify(np.zeros((1, *classifier.size_wh[::-1]), np.uint8))

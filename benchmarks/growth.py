@@ -141,7 +141,7 @@ def measure_growth(
         KeyboardInterrupt: Ctrl-C.
     """
     host = read_host()
-    classifier, detector = EmotionClassifier.open(model), open_detector()
+    classifier, detector = EmotionClassifier.open(model), open_detector("haar")
     # /dev/null exists, which a sink does not write to otherwise.
     outputs = Outputs(jsonl=os.devnull, overwrite=True, window=False)
 

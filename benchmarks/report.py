@@ -3,6 +3,8 @@
 from rich.console import Console
 from rich.table import Table
 
+from .alignment import AlignmentReport
+from .detection import DetectionReport
 from .growth import WANTED_MB, Growth
 from .loop import LoopReport
 
@@ -69,3 +71,57 @@ def print_growth(growth: Growth, console: Console) -> None:
         highlight=False,
         soft_wrap=True,
     )
+
+
+def print_alignment(report: AlignmentReport, console: Console) -> None:
+    """Print the accuracy at each angle, as it is and aligned."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("turned by", "found", "plain %", "aligned %", "difference", "95 % +-"):
+        table.add_column(name, justify="right")
+    for score in report.angles:
+        found = max(1, score.found)
+        table.add_row(
+            f"{score.roll_deg:+.0f}",
+            f"{score.found} of {score.faces}",
+            f"{100 * score.plain_right / found:.1f}",
+            f"{100 * score.aligned_right / found:.1f}",
+            f"{100 * score.gain:+.1f}",
+            f"{100 * score.half_width:.1f}",
+        )
+    console.print(
+        f"{report.data}, {report.split}, {report.detector}; accuracy of the faces found",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    console.print(table)
+
+
+def print_detection(report: DetectionReport, console: Console) -> None:
+    """Print the settings, with the faces that each found in every clip."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("")
+    names = [*report.frames]
+    for name in (
+        "size",
+        "CPU ms/frame",
+        *(f"faces {number}" for number in range(1, len(names) + 1)),
+    ):
+        table.add_column(name, justify="right")
+    for score in report.scores:
+        one = score.setting
+        table.add_row(
+            one.detector + (" grey" if one.grey else ""),
+            f"{one.size_wh[0]}x{one.size_wh[1]}",
+            f"{score.ms_per_frame:.1f}",
+            *(f"{score.faces[name]}" for name in names),
+        )
+    lines = [f"{number}: {name}, {report.frames[name]} frames" for number, name in _counted(names)]
+    lines.append(f"one thread on {report.host.cpu}, load {report.host.load_1min} at the end")
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(table)
+
+
+def _counted(names: list[str]) -> list[tuple[int, str]]:
+    return list(enumerate(names, start=1))

@@ -74,6 +74,7 @@ def require_harmless(path: Path) -> None:
     Raises:
         ModelError: It cannot be loaded, crashes, hangs or fills the memory.
     """
+    import_keras()  # a missing extra is told before anything else
     check_archive(path)
     digest = file_sha256(path)
     if trust.is_known(digest):

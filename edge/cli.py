@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import click
 
+from .detectors import AUTO, BACKENDS, CHOICES
 from .errors import EXIT_INTERRUPTED, EXIT_OK, FerEdgeError, MissingExtraError
 from .version import __version__
 
@@ -27,8 +28,15 @@ class _Lazy(NamedTuple):
 
 _ELSEWHERE = {
     "train": _Lazy("fer_edge.training.cli", "train", "Train an emotion model on FER-2013."),
-    "evaluate": _Lazy("fer_edge.training.cli", "report", "Measure a model on labelled faces."),
+    "recipes": _Lazy("fer_edge.training.cli", "train", "List what `train` can train."),
+    "evaluate": _Lazy(
+        "fer_edge.training.evaluate_cli", "report", "Measure a model on labelled faces."
+    ),
+    "compare": _Lazy("fer_edge.training.compare_cli", "report", "Compare finished training runs."),
+    "dataset": _Lazy("fer_edge.training.dataset_cli", "train", "Fetch FER-2013, look at it."),
     "convert": _Lazy("fer_edge.convert.cli", "train", "Turn a .keras model into int8 TFLite."),
+    "inspect": _Lazy("fer_edge.convert.inspect_cli", "", "Say what is in a .tflite model."),
+    "models": _Lazy("fer_edge.edge.models_cli", "", "List and fetch models."),
     "benchmark": _Lazy("fer_edge.benchmarks.cli", "train", "Measure speed beside the usual way."),
 }
 # More than any camera gives, and frames of it still fit into memory.
@@ -39,7 +47,6 @@ _OF_EXTRAS = {
     "kagglehub",
     "keras",
     "matplotlib",
-    "platformdirs",
     "psutil",
     "sklearn",
     "tensorflow",
@@ -166,6 +173,34 @@ def cli() -> None:
 )
 @click.option("--model", metavar="NAME|FILE", help="A shipped model or a .tflite file.")
 @click.option("--contract", type=click.Path(path_type=Path), help="For a model without one inside.")
+@click.option(
+    "--detector",
+    type=click.Choice(CHOICES),
+    default=AUTO,
+    show_default=True,
+    help="; ".join(f"{name}: {kind.about}" for name, kind in BACKENDS.items())
+    + "; auto: the first of these that is here.",
+)
+@click.option(
+    "--detector-model",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="For yunet: a file of your own, which is not checked.",
+)
+@click.option(
+    "--detect-size",
+    type=_Size(),
+    default="320x240",
+    show_default=True,
+    help="Pictures are shrunk to fit into this to find faces: smaller is faster and misses small "
+    "ones.",
+)
+@click.option(
+    "--align/--no-align",
+    default=True,
+    show_default=True,
+    help="Level the eyes of a face before its emotion is read; yunet only.",
+)
 @click.option("--runtime", type=click.Choice(["auto", "litert", "tflite"]), default="auto")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--jsonl", metavar="FILE|-", help="Write a JSON line a result; - is standard output.")
@@ -185,6 +220,10 @@ def run(
     fps: float,
     model: str | None,
     contract: Path | None,
+    detector: str,
+    detector_model: Path | None,
+    detect_size: tuple[int, int],
+    align: bool,
     runtime: str,
     threads: int,
     jsonl: str | None,
@@ -202,9 +241,11 @@ def run(
 
     outputs = Outputs(jsonl=jsonl, record=record, overwrite=overwrite, window=window)
     classifier = EmotionClassifier.open(model, contract=contract, runtime=runtime, threads=threads)
-    detector = open_detector()
+    finder = open_detector(detector, size_wh=detect_size, model=detector_model)
     with open_camera(camera, size_wh=size, fps=fps) as opened:
-        code = run_loop(opened, detector, classifier, outputs, frames=frames, duration_s=duration)
+        code = run_loop(
+            opened, finder, classifier, outputs, align=align, frames=frames, duration_s=duration
+        )
     click.get_current_context().exit(code)
 
 

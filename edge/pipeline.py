@@ -19,8 +19,9 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .alignment import crop_aligned
 from .channel import Channel, ChannelClosed
-from .framing import Framing, crop_square, to_grey
+from .framing import Framing, to_grey
 from .records import EmotionScores, Face, Frame, Image, Reading, Result
 from .telemetry import Snapshot, Telemetry
 from .tracking import Tracker
@@ -49,8 +50,8 @@ class Finder(Protocol):
 
     framing: Framing
 
-    def detect(self, grey: Image) -> list[Face]:
-        """The faces of a grey picture."""
+    def detect(self, picture: Image) -> list[Face]:
+        """The faces of a picture, grey or blue-green-red."""
         ...
 
 
@@ -87,9 +88,17 @@ class _Detected:
 class Pipeline:
     """Owns the threads between a camera and the caller. It runs once."""
 
-    def __init__(self, camera: Source, detector: Finder, classifier: Namer):
-        """Wire the stages together; nothing starts yet."""
+    def __init__(self, camera: Source, detector: Finder, classifier: Namer, *, align: bool = True):
+        """Wire the stages together; nothing starts yet.
+
+        Args:
+            camera: Where the frames come from.
+            detector: Finds the faces.
+            classifier: Names their emotions.
+            align: Whether to level the eyes of faces with landmarks before they are classified.
+        """
         self._camera, self._detector, self._classifier = camera, detector, classifier
+        self._align = align
         self._tracker = Tracker()
         self._telemetry = Telemetry()
         # One frame waits for each stage: more would make live results older and files no faster.
@@ -200,8 +209,9 @@ class Pipeline:
 
     def _detect(self, frame: Frame) -> _Detected:
         grey = to_grey(frame.image)
-        faces = self._tracker.update(self._detector.detect(grey), frame.captured_ns)
-        crops = crop_faces(grey, faces, self._detector.framing, self._classifier.size_wh)
+        faces = self._tracker.update(self._detector.detect(frame.image), frame.captured_ns)
+        framing, size_wh = self._detector.framing, self._classifier.size_wh
+        crops = crop_faces(grey, faces, framing, size_wh, align=self._align)
         self._telemetry.passed("detect")
         return _Detected(frame, faces, crops)
 
@@ -223,7 +233,12 @@ class Pipeline:
 
 
 def crop_faces(
-    grey: Image, faces: Sequence[Face], framing: Framing, size_wh: tuple[int, int]
+    grey: Image,
+    faces: Sequence[Face],
+    framing: Framing,
+    size_wh: tuple[int, int],
+    *,
+    align: bool = True,
 ) -> NDArray[np.uint8]:
     """The training crops of the faces of a picture.
 
@@ -232,11 +247,13 @@ def crop_faces(
         faces: With boxes in the detector's framing.
         framing: Of that detector.
         size_wh: Size of a crop in pixels.
+        align: Whether to level the eyes of faces with landmarks.
 
     Returns:
         uint8, ``(len(faces), size_wh[1], size_wh[0])``.
     """
     crops = np.empty((len(faces), size_wh[1], size_wh[0]), np.uint8)
     for index, face in enumerate(faces):
-        crops[index] = crop_square(grey, framing.training_square(face.box), size_wh)
+        landmarks = face.landmarks_px if align else None
+        crops[index] = crop_aligned(grey, framing.training_square(face.box), landmarks, size_wh)
     return crops

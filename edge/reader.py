@@ -6,7 +6,7 @@ import numpy as np
 
 from .cameras.files import read_image
 from .classifier import EmotionClassifier
-from .detectors import open_detector
+from .detectors import AUTO, open_detector
 from .errors import DataError
 from .framing import to_grey
 from .pipeline import crop_faces
@@ -21,8 +21,10 @@ class EmotionReader:
         model: str | Path | None = None,
         *,
         contract: Path | None = None,
-        detector: str = "haar",
-        detect_width: int = 640,
+        detector: str = AUTO,
+        detector_model: Path | None = None,
+        detect_size_wh: tuple[int, int] = (640, 480),
+        align: bool = True,
         runtime: str = "auto",
         threads: int = 1,
     ):
@@ -31,20 +33,24 @@ class EmotionReader:
         Args:
             model: A shipped model's name or a file; None is the default.
             contract: A contract file, for a model that carries none.
-            detector: Name of the detector.
-            detect_width: Width in pixels that pictures are shrunk to for it. Wider than in the
-                loop, because a single picture has time and no second chance.
+            detector: Name of the detector: ``haar``, ``yunet``, or ``auto``, which is YuNet where
+                its file was fetched.
+            detector_model: A model file for the detector; None is the known one.
+            detect_size_wh: Width and height in pixels that pictures are shrunk to fit into for it.
+                Larger than in the loop, because a single picture has time and no second chance.
+            align: Whether to level the eyes of a face whose detector gives landmarks.
             runtime: ``auto``, ``litert`` or ``tflite``.
             threads: CPU threads of one classification.
 
         Raises:
-            ModelError: The model cannot be used.
+            ModelError: The model or the detector's cannot be used.
             UsageError: There is no such detector.
         """
         self._classifier = EmotionClassifier.open(
             model, contract=contract, runtime=runtime, threads=threads
         )
-        self._detector = open_detector(detector, width=detect_width)
+        self._detector = open_detector(detector, size_wh=detect_size_wh, model=detector_model)
+        self._align = align
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -70,8 +76,8 @@ class EmotionReader:
                 f"Expected a uint8 picture of (height, width, 3) or (height, width), got "
                 f"{image.dtype} of {image.shape}."
             )
-        grey = to_grey(image)
-        faces = self._detector.detect(grey)
-        crops = crop_faces(grey, faces, self._detector.framing, self._classifier.size_wh)
+        faces = self._detector.detect(image)
+        framing, size_wh = self._detector.framing, self._classifier.size_wh
+        crops = crop_faces(to_grey(image), faces, framing, size_wh, align=self._align)
         scores = self._classifier.classify(crops)
         return [Reading(*pair) for pair in zip(faces, scores, strict=True)]

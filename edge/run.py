@@ -40,6 +40,7 @@ def run_loop(
     classifier: Namer,
     outputs: Outputs,
     *,
+    align: bool = True,
     frames: int | None = None,
     duration_s: float | None = None,
 ) -> int:
@@ -50,6 +51,7 @@ def run_loop(
         detector: Finds the faces.
         classifier: Names their emotions.
         outputs: Where results go.
+        align: Whether to level the eyes of faces with landmarks.
         frames: End after so many results.
         duration_s: End after so many seconds.
 
@@ -61,7 +63,7 @@ def run_loop(
         BrokenPipeError: The reader of the standard output has left.
     """
     keep_frames_out_of_heaps()
-    pipeline = Pipeline(camera, detector, classifier)
+    pipeline = Pipeline(camera, detector, classifier, align=align)
     with ExitStack() as stack:
         # First, so that it still listens while the sinks below close their files.
         heard = stack.enter_context(stopping_on_signals(pipeline.stop))

@@ -76,10 +76,13 @@ with open({str(listing)!r}, "w") as file:
         # The other folders' too.
         (["train", "--help"], TRAINING_ONLY | {"cv2", "numpy"}),
         (["evaluate", "--help"], TRAINING_ONLY | {"cv2", "numpy"}),
+        (["compare", "--help"], TRAINING_ONLY | {"cv2", "numpy"}),
         (["convert", "--help"], TRAINING_ONLY | {"cv2", "numpy"}),
         (["benchmark", "--help"], TRAINING_ONLY | {"cv2", "numpy"}),
+        (["models", "--help"], TRAINING_ONLY | {"cv2", "numpy"}),
+        (["models", "path", "plain"], TRAINING_ONLY | {"cv2"}),
         # The device never loads what is for training, though it is installed here.
-        ([*DEMO, "--frames", "3"], TRAINING_ONLY | {"platformdirs", "psutil"}),
+        ([*DEMO, "--frames", "3"], TRAINING_ONLY | {"psutil"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -134,9 +137,8 @@ def prepared(tmp_path: Path) -> Path:
         ("benchmark", ("tensorflow", "keras"), "train"),
         ("convert", ("tensorflow", "keras"), "train"),
         ("train", ("tensorflow", "keras"), "train"),
-        ("train", ("platformdirs",), "train"),
         # [report] is enough for a .tflite, and not for a .keras.
-        ("evaluate tflite", ("platformdirs",), "report"),
+        ("evaluate tflite", ("sklearn",), "report"),
         ("evaluate", ("tensorflow", "keras"), "train"),
     ],
 )

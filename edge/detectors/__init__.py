@@ -1,48 +1,144 @@
-"""Finding faces: one protocol, and the detector that is always there.
+"""Finding faces: one protocol, and the list of what there is behind it.
 
 A detector states its framing, that is how its box leads to the crop the emotion model was trained
-on; whoever adds one measures it (tests/edge/test_detectors.py).
+on; whoever adds one measures it (tests/edge/test_framing_measured.py) and gives it a line in
+:data:`BACKENDS`, from which names, help and errors come. Nothing heavy is imported here, so that
+the command line can ask for the names.
 """
 
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import UsageError
-from ..framing import Framing
-from ..records import Face, Image
 
-__all__ = ["DETECTORS", "Detector", "open_detector"]
+if TYPE_CHECKING:
+    from ..framing import Framing
+    from ..records import Face, Image
 
-DETECTORS = ("haar",)
+__all__ = [
+    "AUTO",
+    "BACKENDS",
+    "CHOICES",
+    "DETECTORS",
+    "DETECT_SIZE_WH",
+    "Backend",
+    "Detector",
+    "open_detector",
+]
+
+AUTO = "auto"
+#: Pictures are shrunk to fit into this for detection: faces of a tenth of the height are found.
+DETECT_SIZE_WH = (320, 240)
 
 
 class Detector(Protocol):
-    """What finds faces in a grey picture. It belongs to one thread."""
+    """What finds faces in a picture. It belongs to one thread."""
 
     name: str
-    framing: Framing
+    framing: "Framing"
 
-    def detect(self, grey: Image) -> list[Face]:
+    def detect(self, picture: "Image") -> "list[Face]":
         """The faces of one picture, largest first.
 
         Args:
-            grey: uint8, ``(height, width)``.
+            picture: uint8, ``(height, width)`` grey or ``(height, width, 3)`` blue-green-red. A
+                detector takes both, so that a camera's own grey plane needs no conversion. One
+                that was trained on colour finds small faces better in colour.
+
+        Returns:
+            With boxes in the detector's own framing, in pixels of ``picture``; with landmarks where
+            the detector has them.
+
+        Raises:
+            ModelError: The detector's model cannot be run.
         """
         ...
 
 
-def open_detector(name: str = "haar", *, width: int = 320) -> Detector:
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A kind of detector.
+
+    Attributes:
+        about: What it is, in a few words.
+        open: Builds it from the size that pictures are shrunk to and a model file or None; raises
+            ModelError where it cannot be had here.
+        has_model: Whether it takes a model file.
+        preferred: Whether ``auto`` takes it on this machine; asked in the order of the list.
+    """
+
+    about: str
+    open: "Callable[[tuple[int, int], Path | None], Detector]"
+    has_model: bool
+    preferred: Callable[[], bool]
+
+
+def _open_yunet(size_wh: tuple[int, int], model: Path | None) -> Detector:
+    from .yunet import YuNetDetector
+
+    return YuNetDetector(model, size_wh=size_wh)
+
+
+def _prefer_yunet() -> bool:
+    from ..models.catalogue import YUNET, place_of
+
+    return place_of(YUNET).is_file()
+
+
+def _open_haar(size_wh: tuple[int, int], _: Path | None) -> Detector:
+    from .haar import HaarDetector
+
+    return HaarDetector(size_wh=size_wh)
+
+
+#: By name, the best first: ``auto`` takes the first one that it can.
+BACKENDS = {
+    "yunet": Backend(
+        "YuNet (small, turned and half-hidden faces too; `fer-edge models get yunet`)",
+        _open_yunet,
+        has_model=True,
+        preferred=_prefer_yunet,
+    ),
+    "haar": Backend(
+        "OpenCV's Haar cascade (frontal faces; nothing to download)",
+        _open_haar,
+        has_model=False,
+        preferred=lambda: True,
+    ),
+}
+DETECTORS = tuple(BACKENDS)
+CHOICES = (*DETECTORS, AUTO)
+
+
+def open_detector(
+    name: str = AUTO, *, size_wh: tuple[int, int] = DETECT_SIZE_WH, model: Path | None = None
+) -> Detector:
     """Build a detector.
 
     Args:
-        name: One of :data:`DETECTORS`.
-        width: Width in pixels that pictures are shrunk to for it, at most; smaller is faster and
-            misses smaller faces.
+        name: One of :data:`CHOICES`. ``auto`` is YuNet where its file was fetched, else Haar; the
+            detector's ``name`` says which.
+        size_wh: Width and height in pixels that pictures are shrunk to fit into, their shape kept;
+            a smaller picture stays as it is. Smaller is faster and misses smaller faces.
+        model: A model file of the caller's own, unchecked; None is the known one. With ``auto`` it
+            means the detector that takes one.
 
     Raises:
-        UsageError: There is no detector of that name.
+        UsageError: There is no detector of that name, or it takes no model.
+        ModelError: Its model is missing, damaged, or not for it, or this OpenCV is too old.
     """
-    if name == "haar":
-        from .haar import HaarDetector
-
-        return HaarDetector(width=width)
-    raise UsageError(f"There is no detector {name!r}: valid names are {', '.join(DETECTORS)}.")
+    if name == AUTO:
+        fitting = (key for key, kind in BACKENDS.items() if kind.has_model or model is None)
+        name = next(key for key in fitting if model is not None or BACKENDS[key].preferred())
+    if name not in BACKENDS:
+        raise UsageError(f"There is no detector {name!r}: valid names are {', '.join(CHOICES)}.")
+    if model is not None and not BACKENDS[name].has_model:
+        raise UsageError(
+            f"The detector {name} takes no model file, got {model}: leave it out, or choose "
+            f"{' or '.join(key for key, kind in BACKENDS.items() if kind.has_model)}."
+        )
+    if min(size_wh) < 1:
+        raise UsageError(f"Expected a size of 1x1 or more, got {size_wh[0]}x{size_wh[1]}.")
+    return BACKENDS[name].open(size_wh, model)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ..errors import ModelError
 
-DEFAULT = "plain"
+DEFAULT = "accurate"
 _FOLDER = Path(__file__).parent
 
 

@@ -1,0 +1,154 @@
+"""What each detector finds in clips and what that costs, over the sizes that pictures shrink to.
+
+Clips are decoded beforehand and everything runs in one thread, one setting after the other in
+turns. What is counted is the processor time of that thread, so that what else the machine does
+weighs little.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from ..edge.cameras.files import ClipCamera
+from ..edge.detectors import open_detector
+from ..edge.framing import to_grey
+from ..edge.records import Image
+from .host import Host, read_host
+
+SIZES_WH = ((160, 120), (240, 180), (320, 240), (480, 270), (640, 480))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One way to look for faces.
+
+    Attributes:
+        detector: Name of the detector.
+        size_wh: What pictures are shrunk to fit into.
+        grey: Whether it is given grey pictures; else blue-green-red ones.
+    """
+
+    detector: str
+    size_wh: tuple[int, int]
+    grey: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionScore:
+    """What came out of one setting.
+
+    Attributes:
+        setting: Which.
+        ms_per_frame: Processor time of a frame, shrinking included; the median of the rounds.
+        faces: By clip, the number of faces found in all of its frames.
+        frames_with: By clip, in how many frames one was found.
+    """
+
+    setting: Setting
+    ms_per_frame: float
+    faces: dict[str, int]
+    frames_with: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionReport:
+    """What was measured, and on what.
+
+    Attributes:
+        frames: By clip, its number of frames.
+        rounds: How often everything was played.
+        scores: One for each setting.
+        host: The machine.
+    """
+
+    frames: dict[str, int]
+    rounds: int
+    scores: tuple[DetectionScore, ...]
+    host: Host
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON document."""
+        return asdict(self)
+
+
+def settings_for(names: Sequence[str], *, also_grey: bool = True) -> list[Setting]:
+    """Every detector at every size; YuNet in colour and in grey."""
+    made = []
+    for name in names:
+        for grey in (False, True) if also_grey and name == "yunet" else (False,):
+            made += [Setting(name, size_wh, grey) for size_wh in SIZES_WH]
+    return made
+
+
+def measure_detection(
+    clips: Sequence[Path],
+    settings: Sequence[Setting],
+    *,
+    model: Path | None = None,
+    rounds: int = 3,
+    progress: Callable[[str], None] = lambda _: None,
+) -> DetectionReport:
+    """Play the clips to each setting.
+
+    Args:
+        clips: Files that OpenCV decodes.
+        settings: What to compare.
+        model: YuNet's file; None is the one that was fetched.
+        rounds: How often; the settings take turns.
+        progress: Told a line after each round.
+
+    Raises:
+        CameraError: A clip cannot be decoded.
+        ModelError: A detector cannot be had.
+    """
+    films = {path.name: _decoded(path) for path in clips}
+    finders = [
+        open_detector(one.detector, size_wh=one.size_wh, model=_model_for(one, model))
+        for one in settings
+    ]
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    times: list[list[float]] = [[] for _ in settings]
+    counts: list[dict[str, list[int]]] = [{} for _ in settings]
+    try:
+        for turn in range(rounds):
+            for index, (one, finder) in enumerate(zip(settings, finders, strict=True)):
+                spent_s = 0.0
+                for name, film in films.items():
+                    pictures = [to_grey(image) for image in film] if one.grey else film
+                    finder.detect(pictures[0])
+                    began = time.process_time()
+                    counts[index][name] = [len(finder.detect(picture)) for picture in pictures]
+                    spent_s += time.process_time() - began
+                times[index].append(1e3 * spent_s / sum(map(len, films.values())))
+            progress(f"round {turn + 1} of {rounds}")
+    finally:
+        cv2.setNumThreads(threads)
+    scores = [
+        DetectionScore(
+            setting=one,
+            ms_per_frame=statistics.median(times[index]),
+            faces={name: sum(found) for name, found in counts[index].items()},
+            frames_with={name: sum(map(bool, found)) for name, found in counts[index].items()},
+        )
+        for index, one in enumerate(settings)
+    ]
+    lengths = {name: len(film) for name, film in films.items()}
+    return DetectionReport(lengths, rounds, tuple(scores), read_host())
+
+
+def _decoded(path: Path) -> list[Image]:
+    images = []
+    with ClipCamera(path) as camera:
+        while (frame := camera.read()) is not None:
+            images.append(frame.image)
+    return images
+
+
+def _model_for(setting: Setting, model: Path | None) -> Path | None:
+    return model if setting.detector == "yunet" else None
