@@ -1,5 +1,6 @@
 """The report of a conversion: one HTML page that can be mailed, and the same as Markdown."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from ..edge.files import replacing
 from ..training import pages, plots
 from ..training.datasets import EMOTIONS
 from .debug import LayerError
+from .describe import describe
 from .gate import Judged, Verdict
 from .quantize import Converted
 from .source import Source
@@ -51,16 +53,31 @@ class ConversionReport:
                 [
                     model.kind,
                     kept or "not kept",
+                    _operations(model.content),
                     f"{len(model.content) / 1e6:.2f} MB",
                     f"{parity.agreement:.2%} of {parity.count}",
                     f"{parity.largest_difference:.3f}",
                     f"{parity.mean_difference:.4f}",
                 ]
             )
-        columns = ("kind", "file", "size", "same emotion as Keras", "largest difference", "mean")
+        columns = (
+            "kind",
+            "file",
+            "operations",
+            "size",
+            "same emotion as Keras",
+            "largest difference",
+            "mean",
+        )
         unit = self.source.contract.output
         caption = f"Parity on faces that no range was taken from; differences of {unit}"
-        return pages.Table(columns, rows, caption, text_columns=2)
+        return pages.Table(columns, rows, caption, text_columns=3)
+
+
+def _operations(content: bytes) -> str:
+    """How many of which: ``13 CONV_2D, 6 ADD, 1 MEAN``, the most frequent first."""
+    names = Counter(operation.name for operation in describe(content).operations)
+    return ", ".join(f"{count} {name}" for name, count in names.most_common())
 
 
 def write_report(report: ConversionReport, html: Path, markdown: Path) -> None:

@@ -211,6 +211,7 @@ def test_what_loses_too_much_is_not_kept_and_the_report_says_why(copied, data, m
     assert not copied.with_suffix(".tflite").exists()
     report = (copied.parent / "model.conversion.md").read_text()
     assert "| int8 | not kept |" in report
+    assert " CONV_2D, " in report
     assert "| 2.50 | 1.00 to 4.00 |" in report
 
 
