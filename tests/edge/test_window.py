@@ -37,7 +37,8 @@ def windowed(tmp_path_factory):
         "opencv-python>=4.8.1,<4.12" if sys.version_info < (3, 13) else "opencv-python>=4.12,<5"
     )
     environment = clean_environment()
-    subprocess.run([*pip, opencv, "ai-edge-litert", "click", "rich"], check=True, env=environment)
+    others = ("ai-edge-litert", "click", "rich", "platformdirs")
+    subprocess.run([*pip, opencv, *others], check=True, env=environment)
     tree = copy_tree(home / "tree")
     subprocess.run([*pip, "--no-deps", tree], check=True, env=environment)
     return home / "venv/bin/fer-edge"
