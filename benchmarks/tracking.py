@@ -19,7 +19,8 @@ from ..edge.cameras.files import ClipCamera
 from ..edge.errors import CameraError
 from ..edge.framing import to_grey
 from ..edge.records import Face, Image
-from ..edge.tracking import STRONG_SCORES, DetectionSchedule, Tracker
+from ..edge.schedule import DetectionSchedule
+from ..edge.tracking import STRONG_SCORES, Tracker
 from .host import Host, read_host
 
 SCHEMA_VERSION = 1

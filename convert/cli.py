@@ -74,12 +74,13 @@ def convert(
     With --edgetpu or --compiled, MODEL may be an int8 .tflite of ours, too.
     """
     if model.suffix == ".tflite" and (edgetpu or compiled):
-        from .edgetpu_cli import compile_file
+        from .edgetpu_files import compile_file
 
         compile_file(model, out, compiled, allow_cpu=allow_cpu, overwrite=overwrite)
         return
     from ..edge.errors import GateError, ModelError, UsageError
     from .calibration import faces_beside, load_calibration
+    from .edgetpu_files import edgetpu_path
     from .source import load_source, read_words
 
     if model.suffix != ".keras":
@@ -88,11 +89,13 @@ def convert(
         raise UsageError("--compiled takes the int8 .tflite that was compiled as MODEL.")
     if edgetpu and "int8" not in kinds:
         raise UsageError("--edgetpu compiles the int8 model: leave --to out, or add --to int8.")
+    kinds = tuple(dict.fromkeys(kinds))
     names = [part.strip() for part in labels.split(",")] if labels else []
     span = _range(input_range)
     targets = _targets(model, out, kinds)
     page, text = (_report_path(model, out, suffix) for suffix in (".html", ".md"))
-    for path in (*targets, page, text):
+    compiled_target = edgetpu_path(targets[kinds.index("int8")]) if edgetpu else None
+    for path in filter(None, (*targets, page, text, compiled_target)):
         if path.exists() and not overwrite:
             raise ModelError(f"{path} exists. Pass --overwrite to replace it, or another --out.")
     # All that can be told before TensorFlow is loaded, which takes seconds, is told.
@@ -108,7 +111,7 @@ def convert(
 
     require_harmless(model)
     source = load_source(model, labels=names, input_range=span, faces=calibration.check)
-    made = [convert_model(source, kind, calibration) for kind in dict.fromkeys(kinds)]
+    made = [convert_model(source, kind, calibration) for kind in kinds]
     verdict = judge(source, made, dataset, split, max_loss=max_loss) if dataset else None
     passed = [item.passed for item in verdict.models] if verdict else [True] * len(made)
     if verdict:
@@ -133,7 +136,7 @@ def convert(
             f"(--calibrate), or allow more with --max-loss."
         )
     if edgetpu:
-        from .edgetpu_cli import compile_file
+        from .edgetpu_files import compile_file
 
         compile_file(
             targets[kinds.index("int8")], None, None, allow_cpu=allow_cpu, overwrite=overwrite
@@ -142,7 +145,6 @@ def convert(
 
 def _targets(model: Path, out: Path | None, kinds: tuple[str, ...]) -> list[Path]:
     """The file of each kind: OUT itself where there is only one, else its name with the kind."""
-    kinds = tuple(dict.fromkeys(kinds))
     base = out or model.with_suffix(".tflite")
     if len(kinds) == 1 and (out or kinds == ("int8",)):
         return [base]

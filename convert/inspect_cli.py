@@ -32,8 +32,8 @@ _OUTCOMES = {
 def inspect(model: str, as_json: bool, edgetpu: bool) -> None:
     """Say what is in a .tflite: contract, tensors, operations, cost, who runs it.
 
-    A file that does not ship with fer-edge is loaded in a child process with limits. Ends with code
-    4 if it is damaged, or crashes or hangs a runtime.
+    A file that was not loaded on this machine before is loaded in a child process with limits. Ends
+    with code 4 if it is damaged, or crashes or hangs a runtime.
     """
     import json
 

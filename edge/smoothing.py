@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .errors import UsageError
 from .records import EmotionScores
-from .tracking import FrameClock
+from .schedule import FrameClock
 
 #: Time constant in seconds: 63 % of a change shows after it.
 DEFAULT_SECONDS = 0.3

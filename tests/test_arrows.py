@@ -86,7 +86,8 @@ class Module:
 
     @property
     def is_cli(self) -> bool:
-        return self.name == f"fer_edge.{self.folder}.cli"
+        last = self.name.rpartition(".")[2]
+        return last == "cli" or last.endswith("_cli")
 
 
 Tree = Mapping[str, Module]

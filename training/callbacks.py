@@ -1,8 +1,8 @@
 """What happens around the epochs of a run: validation, checkpoints, the rate, the end, the plot.
 
 EarlyStopping and ReduceLROnPlateau are Keras's own, told the history of a resumed run; TensorBoard
-is Keras's too. ModelCheckpoint's and CSVLogger's work is done by :class:`EpochEnd`, because theirs
-is not whole after a kill (docs/decisions/0008-checkpoints.md).
+is Keras's too. ModelCheckpoint's and CSVLogger's work is done by :class:`EpochEnd` and
+:class:`SaveState`, because theirs is not whole after a kill (docs/decisions/0008-checkpoints.md).
 """
 
 import math

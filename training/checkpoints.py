@@ -1,8 +1,9 @@
 """What is kept of a run while it is going, so that it can be killed at any moment.
 
-``checkpoints/epoch-NNN.npz`` holds the model and its optimiser after a whole epoch, ``best.npz``
-the network as it was when its validation was best, ``state.json`` the history. The state file names
-whole files only and is replaced in one step after them; a kill in between leaves the one before.
+``checkpoints/epoch-NNN.npz`` holds the model and its optimiser after a whole epoch,
+``best-NNN.npz`` the network as it was when its validation was best, ``state.json`` the history. The
+state file names whole files only and is replaced in one step after them; a kill in between leaves
+the one before.
 """
 
 import csv

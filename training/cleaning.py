@@ -18,7 +18,8 @@ from ..edge.errors import DataError
 from ..edge.files import replacing
 from .datasets import EMOTIONS, Dataset
 from .duplicates import equal_groups
-from .explore import NOT_A_FACE, STRONG_VOTES, find_blanks, other_class, vote_answers
+from .explore import STRONG_VOTES, find_blanks, other_class
+from .ferplus import NOT_A_FACE, vote_answers
 
 HEADER = ("origin", "split", "class", "reason")
 NOT_A_FACE_REASON = "not-a-face (FER+)"

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ..edge.contract import ModelContract
 from ..edge.errors import DataError
 from ..edge.records import Image
-from .dataset_readers import FERPLUS_EMOTIONS
 from .datasets import EMOTIONS, Dataset
+from .ferplus import ANSWER_EMOTIONS, ANSWER_NAMES, VOTE_NAMES, vote_answers
 from .metrics import (
     Calibration,
     Evaluation,
@@ -25,8 +25,6 @@ from .metrics import (
 from .predictions import Predictions, open_predictor
 
 SCHEMA_VERSION = 1
-# Columns of FER+ behind the seven emotions of FER-2013.
-_FERPLUS_OTHERS = ("contempt", "unknown", "not a face")
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,8 +243,7 @@ def ferplus_majority(votes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArr
     """The one emotion that more taggers of FER+ chose than any other answer.
 
     Contempt, unknown and not-a-face are answers like others: where one of them leads, or two
-    answers share the first place, the image has no such emotion. More than half of the votes is
-    not asked for (Barsoum et al., 2016, call this majority voting).
+    answers share the first place, the image has no such emotion.
 
     Args:
         votes: ``(n, 10)`` in the order of ``fer2013new.csv``.
@@ -254,15 +251,9 @@ def ferplus_majority(votes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArr
     Returns:
         int64 ``(n,)``, index into :data:`EMOTIONS`, or -1; and str ``(n,)``, why it is -1, or "".
     """
-    first = votes.argmax(axis=1)
-    most = votes.max(axis=1)
-    tied = (votes == most[:, np.newaxis]).sum(axis=1) > 1
-    names = np.array([*[""] * len(FERPLUS_EMOTIONS), *_FERPLUS_OTHERS])
-    reasons = names[first].astype("<U16")
-    reasons[tied] = "tie"
-    reasons[most == 0] = "no votes"
-    emotions = np.array([*FERPLUS_EMOTIONS, *[-1] * len(_FERPLUS_OTHERS)])[first]
-    return np.where(reasons == "", emotions, -1), reasons
+    answers = vote_answers(votes)
+    emotions = ANSWER_EMOTIONS[answers]
+    return emotions, np.where(emotions >= 0, "", np.array(ANSWER_NAMES)[answers])
 
 
 def against_ferplus(data: Dataset, named: NDArray[np.int64]) -> FerPlusScore:
@@ -279,7 +270,7 @@ def against_ferplus(data: Dataset, named: NDArray[np.int64]) -> FerPlusScore:
         raise DataError(f"{data.name} has no FER+ votes: pass fer2013new.csv with --votes.")
     majority, reasons = ferplus_majority(data.votes)
     kept = majority >= 0
-    why = ("tie", *_FERPLUS_OTHERS, "no votes")
+    why = ("tie", *VOTE_NAMES[len(EMOTIONS) :], "no votes")
     return FerPlusScore(
         left_out={reason: int((reasons == reason).sum()) for reason in why},
         accuracy=share_of((named == majority)[kept]),

@@ -18,27 +18,10 @@ from numpy.typing import NDArray
 from ..edge.records import Image
 from .datasets import EMOTIONS, SIDE_PX, Dataset
 from .duplicates import NEAR_CORRELATION, equal_groups, near_pairs
+from .ferplus import ANSWER_EMOTIONS, ANSWER_NAMES, NOT_A_FACE, VOTE_NAMES, vote_answers
 
 #: Of the document that :meth:`Exploration.to_dict` gives; raised when a field changes its meaning.
 SCHEMA_VERSION = 1
-#: FER+'s ten answers in the order of its file, the seven of FER-2013 by the names used here.
-VOTE_NAMES = (
-    "neutral",
-    "happy",
-    "surprise",
-    "sad",
-    "angry",
-    "disgust",
-    "fear",
-    "contempt",
-    "unknown",
-    "not a face",
-)
-NOT_A_FACE = VOTE_NAMES.index("not a face")
-#: The class of each of FER+'s answers, -1 for those that FER-2013 does not have.
-VOTE_CLASSES = np.array([EMOTIONS.index(n) if n in EMOTIONS else -1 for n in VOTE_NAMES])
-#: Instead of an answer: two or more share the most votes; there are no votes.
-TIE, UNVOTED = len(VOTE_NAMES), len(VOTE_NAMES) + 1
 #: Of ten taggers: so many that agree are a strong majority.
 STRONG_VOTES = 8
 
@@ -193,7 +176,7 @@ class Exploration:
         return {
             "schema_version": SCHEMA_VERSION,
             "labels": list(EMOTIONS),
-            "vote_names": [*VOTE_NAMES, "tie", "no votes"],
+            "vote_names": list(ANSWER_NAMES),
             "percentiles": list(_PERCENTILES),
             "limits": {
                 "blank_spread": BLANK_SPREAD,
@@ -265,20 +248,6 @@ def find_blanks(images: Image) -> tuple[Blank, ...]:
     return tuple(found)
 
 
-def vote_answers(votes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The answer with most votes of each image.
-
-    Args:
-        votes: int64, ``(n, 10)``, in the order of :data:`VOTE_NAMES`.
-
-    Returns:
-        int64, ``(n,)``: index into :data:`VOTE_NAMES`, :data:`TIE` or :data:`UNVOTED`.
-    """
-    most = votes.max(axis=1, keepdims=True)
-    answers = np.where((votes == most).sum(axis=1) > 1, TIE, votes.argmax(axis=1))
-    return np.where(most[:, 0] == 0, UNVOTED, answers)
-
-
 def other_class(data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Which images FER+ judges (one of the seven classes ahead), and which it puts elsewhere.
 
@@ -287,7 +256,7 @@ def other_class(data: Dataset) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """
     if data.votes is None:
         return np.zeros(len(data), dtype=bool), np.zeros(len(data), dtype=bool)
-    classes = np.append(VOTE_CLASSES, [-1, -1])[vote_answers(data.votes)]
+    classes = ANSWER_EMOTIONS[vote_answers(data.votes)]
     return classes >= 0, (classes >= 0) & (classes != data.labels)
 
 
@@ -358,7 +327,7 @@ def _votes(data: Dataset, splits: Sequence[str]) -> tuple[Votes, ...]:
     found = []
     for split in ("", *splits):
         chosen = (data.splits == split) if split else np.ones(len(data), dtype=bool)
-        counts = np.zeros((len(EMOTIONS), len(VOTE_NAMES) + 2), dtype=int)
+        counts = np.zeros((len(EMOTIONS), len(ANSWER_NAMES)), dtype=int)
         np.add.at(counts, (data.labels[chosen], answers[chosen]), 1)
         found.append(
             Votes(

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from ..edge.records import Image
 from . import plots
 from .datasets import EMOTIONS, SIDE_PX, Dataset
-from .explore import VOTE_NAMES, Exploration, Spread, mean_faces
+from .explore import Exploration, Spread, mean_faces
+from .ferplus import ANSWER_NAMES, VOTE_NAMES
 
 # Tiles a row of a sheet, at twice their size.
 SHEET_COLUMNS = 12
@@ -183,7 +184,7 @@ def votes_matrix(found: Exploration) -> Figure:
     # FER-2013's own order first, so that agreement is the diagonal.
     order = [VOTE_NAMES.index(name) for name in EMOTIONS]
     order += [index for index in range(counts.shape[1]) if index not in order]
-    names = (*VOTE_NAMES, "tie", "no votes")
+    names = ANSWER_NAMES
     made = plots.figure(height_px=760)
     axes = made.subplots()
     plots.heatmap(

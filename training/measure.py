@@ -24,11 +24,11 @@ def measure(
     recipe: Recipe,
     variant: str,
     state: RunState,
-    data: Dataset,
+    training: Dataset,
+    validation: Dataset,
     choose_on: str,
 ) -> Result:
-    """Run the saved network over the training and validation images as they are."""
-    training, validation = data.split("Training"), data.split(choose_on)
+    """Run the saved network over the images it was trained and chosen on, as they are."""
     figures = evaluate_predictions(validation.labels, _named(network, validation), EMOTIONS)
     return Result(
         schema_version=SCHEMA_VERSION,

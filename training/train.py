@@ -328,12 +328,13 @@ def _finish(
     read_arrays(best_path(out, state.best_epoch), network=network.weights)
     target = out / "model.keras"
     write_whole(target, lambda path: network.save(path))
-    training = data.split("Training")
+    training = training_part(data, recipe)
     rows = balanced_indices(
         training.labels, per_class=recipe.calibration_per_class, seed=recipe.seed
     )
     write_calibration(out / "model.calibration.npz", training.take(rows))
-    result = measure(network, target, recipe, run.variant, state, data, choose_on)
+    validation = data.split(choose_on)
+    result = measure(network, target, recipe, run.variant, state, training, validation, choose_on)
     contract = ModelContract(
         name=recipe.name,
         labels=EMOTIONS,

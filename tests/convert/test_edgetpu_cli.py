@@ -118,3 +118,23 @@ def test_from_keras_to_the_edge_tpu_in_one_command(copied, compiler):
     _, int8 = load_model(copied.with_suffix(".tflite"))
     _, contract = load_model(made_of(copied))
     assert contract.parent_sha256 == int8.content_sha256
+
+
+def test_a_compiled_file_in_the_way_is_told_before_the_conversion(copied, compiler):
+    compiler("all")
+    made_of(copied).write_text("precious")
+
+    result = call(copied, "--edgetpu")
+
+    assert result.exit_code == 4
+    assert "model_edgetpu.tflite exists" in result.stderr
+    assert not copied.with_suffix(".tflite").exists()
+
+
+def test_a_kind_that_is_named_twice_is_made_once(copied, compiler):
+    compiler("all")
+
+    result = call(copied, "--to", "float32", "--to", "float32", "--to", "int8", "--edgetpu")
+
+    assert result.exit_code == 0, result.output
+    assert (copied.parent / "model_int8_edgetpu.tflite").exists()

@@ -10,14 +10,11 @@ from fer_edge.training import datasets
 from fer_edge.training.dataset_readers import FERPLUS_EMOTIONS
 from fer_edge.training.explore import (
     SCHEMA_VERSION,
-    TIE,
-    UNVOTED,
-    VOTE_NAMES,
     explore,
     find_blanks,
     mean_faces,
-    vote_answers,
 )
+from fer_edge.training.ferplus import TIE, UNVOTED, VOTE_NAMES, vote_answers
 
 from ..conftest import a_dataset, a_face, encode, image_tree, write_folder, write_zip
 

@@ -9,7 +9,7 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras", reason="needs the extra [train]")
 
-from fer_edge.training import train  # noqa: E402
+from fer_edge.training import measure, train  # noqa: E402
 from fer_edge.training.architectures import NETWORKS, build_network  # noqa: E402
 from fer_edge.training.augment import Augmentation  # noqa: E402
 from fer_edge.training.batches import Batches, EpochStart  # noqa: E402
@@ -282,3 +282,18 @@ def test_transfer_learning_has_a_stage_for_the_head_and_one_for_the_rest(head, e
     for stage in found:
         tuned = stage.first == head
         assert (stage.rate, stage.unfreeze) == ((1e-5, ("a",)) if tuned else (0.01, ()))
+
+
+def test_a_share_of_the_data_is_what_the_training_accuracy_is_of(tmp_path, monkeypatch):
+    """Otherwise the gap of an ablation would count images that the model never saw."""
+    seen = []
+
+    def named(network, part):
+        seen.append(len(part))
+        return part.labels
+
+    monkeypatch.setattr(measure, "_named", named)
+
+    train.train(a_dataset(Training=6, PublicTest=3), tmp_path / "run", a_recipe(share=0.5))
+
+    assert sorted(seen) == [21, 21]

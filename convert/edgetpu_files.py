@@ -5,10 +5,16 @@ from pathlib import Path
 import click
 
 from ..edge.contract import load_model
-from ..edge.errors import ModelError
+from ..edge.errors import FerEdgeError, ModelError
 from ..edge.files import replacing
 from .describe import read_model_file
-from .edgetpu import adopt, compile_edgetpu
+from .edgetpu import adopt, compile_commands, compile_edgetpu, find_compiler
+from .edgetpu_log import COMPILER
+
+
+def edgetpu_path(model: Path) -> Path:
+    """Where the compiled form of a model goes: ``model.tflite`` -> ``model_edgetpu.tflite``."""
+    return model.with_name(f"{model.stem}_edgetpu.tflite")
 
 
 def compile_file(
@@ -28,13 +34,19 @@ def compile_file(
         GateError: Operations stay on the CPU.
         FerEdgeError: There is no compiler here.
     """
-    target = out or model.with_name(f"{model.stem}_edgetpu.tflite")
+    target = out or edgetpu_path(model)
     if target.exists() and target != compiled and not overwrite:
         raise ModelError(f"{target} exists. Pass --overwrite to replace it, or another --out.")
     content, _ = load_model(model)
     if compiled is not None:
         whole, _ = adopt(read_model_file(compiled), content)
         told = "compiled elsewhere, the contract put back"
+    elif find_compiler() is None:
+        raise FerEdgeError(
+            f"There is no {COMPILER} on the PATH. Compile on another machine, then put the "
+            f"contract back with `fer-edge convert {model} --compiled FILE`:\n\n"
+            f"{compile_commands(model.name)}"
+        )
     else:
         made = compile_edgetpu(content, allow_cpu=allow_cpu)
         whole = made.content
