@@ -5,11 +5,10 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from ..edge import trust
 from ..edge.errors import FerEdgeError, ModelError
 from ..edge.native_log import native_stderr_silenced
-from ..edge.sandbox import run_in_child
 from ..edge.sidecar import file_sha256
+from ..edge.trust import try_once
 
 _MEMBERS = {"metadata.json", "config.json", "model.weights.h5", "model.weights.json"}
 # VGG16 with its classifier has 550 MB. Keras stores its members as they are; weights of one value
@@ -76,14 +75,12 @@ def require_harmless(path: Path) -> None:
     """
     import_keras()  # a missing extra is told before anything else
     check_archive(path)
-    digest = file_sha256(path)
-    if trust.is_known(digest):
-        return
-    run_in_child(_load_once, path, timeout_s=_TRIAL_S, memory_mb=_TRIAL_MB, what=str(path))
-    trust.remember(digest)
+    limits = {"timeout_s": _TRIAL_S, "memory_mb": _TRIAL_MB}
+    try_once(file_sha256(path), _load_once, path, what=str(path), **limits)
 
 
 def _load_once(path: Path) -> None:
+    # The model itself is no answer that a child may give.
     load_keras_model(path)
 
 

@@ -7,8 +7,10 @@ remembered by its digest in the user's cache folder.
 """
 
 import hashlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from .errors import ModelError
 from .files import replacing
@@ -35,11 +37,24 @@ def require_harmless(content: bytes, name: str) -> None:
         raise ModelError(
             f"{name} has {len(content) >> 20} MB, expected at most {MAX_BYTES >> 20} MB."
         )
-    digest = hashlib.sha256(content).hexdigest()
-    if is_known(digest):
-        return
-    run_in_child(_load_once, content, what=name)
-    remember(digest)
+    try_once(hashlib.sha256(content).hexdigest(), _load_once, content, what=name)
+
+
+def try_once(digest: str, load: Callable[[Any], None], argument: Any, **limits: Any) -> None:
+    """Load an unknown file in a child process, and remember it where that did no harm.
+
+    Args:
+        digest: SHA-256 of the file.
+        load: Loads it; at the top of a module.
+        argument: What it is given.
+        limits: As of :func:`.sandbox.run_in_child`.
+
+    Raises:
+        ModelError: It cannot be loaded, crashes, hangs or fills the memory.
+    """
+    if not is_known(digest):
+        run_in_child(load, argument, **limits)
+        remember(digest)
 
 
 def is_known(digest: str) -> bool:

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
 
+from fer_edge.edge.cli import cli
 from fer_edge.edge.sidecar import write_sidecar
 
 from ..conftest import a_contract
@@ -40,6 +42,13 @@ def write_faces(path: Path, images: np.ndarray, labels: np.ndarray) -> Path:
     """Write faces as training leaves them."""
     np.savez_compressed(path, images=images, labels=labels)
     return path
+
+
+def call(*arguments: object) -> Result:
+    """``fer-edge convert`` with these arguments; any exception but the exit is a failure."""
+    result = CliRunner().invoke(cli, ["convert", *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
-from fer_edge.edge.cli import cli
 from fer_edge.edge.contract import embed_contract, load_model, read_contract
 
 from ..conftest import a_contract
 from .builders import a_net
+from .conftest import call
 from .fake_edgetpu_compiler import VERSION, compiled
 
 # Keras 3.15 writes its variables to HDF5 through an __array__ of before NumPy 2.
@@ -25,12 +24,6 @@ def model(tmp_path) -> Path:
     path = tmp_path / "model.tflite"
     path.write_bytes(NET)
     return path
-
-
-def call(*arguments: object):
-    result = CliRunner().invoke(cli, ["convert", *map(str, arguments)])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 def made_of(model: Path) -> Path:

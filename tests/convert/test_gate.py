@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,14 +13,13 @@ from fer_edge.convert.calibration import load_calibration  # noqa: E402
 from fer_edge.convert.gate import judge, paired_loss  # noqa: E402
 from fer_edge.convert.quantize import convert  # noqa: E402
 from fer_edge.convert.source import load_source  # noqa: E402
-from fer_edge.edge.cli import cli  # noqa: E402
 from fer_edge.edge.contract import load_model  # noqa: E402
 from fer_edge.edge.errors import DataError, UsageError  # noqa: E402
 from fer_edge.edge.sidecar import write_sidecar  # noqa: E402
 from fer_edge.training.datasets import EMOTIONS, Dataset  # noqa: E402
 
 from ..conftest import a_contract, write_csv  # noqa: E402
-from .conftest import patterned_faces  # noqa: E402
+from .conftest import call, patterned_faces  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -176,12 +174,6 @@ def data(tmp_path, monkeypatch):
         for image, label in zip(faces.images, faces.labels, strict=True)
     ]
     return write_csv(tmp_path / "patterns.csv", rows)
-
-
-def call(*arguments: object):
-    result = CliRunner().invoke(cli, ["convert", *map(str, arguments)])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return result
 
 
 def test_the_measured_accuracy_is_in_the_contract_of_the_file(copied, data):

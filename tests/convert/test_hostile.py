@@ -208,7 +208,7 @@ def test_an_unknown_keras_file_is_loaded_in_a_child_first(copied, monkeypatch):
     monkeypatch.setattr(trust, "remember", lambda digest: started.append(digest))
     monkeypatch.setattr(trust, "is_known", lambda digest: digest in started)
     monkeypatch.setattr(
-        keras_backend, "run_in_child", lambda *given, **options: started.append(options["what"])
+        trust, "run_in_child", lambda *given, **options: started.append(options["what"])
     )
 
     for _ in range(2):
