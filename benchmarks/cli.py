@@ -16,6 +16,22 @@ _OUTPUTS = (
 )
 
 
+_CLIPS = click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
+_DETECTOR = click.option(
+    "--detector", metavar="NAME", default="auto", show_default=True, help="As of `run`."
+)
+_DETECTOR_MODEL = click.option(
+    "--detector-model", type=click.Path(path_type=Path), metavar="FILE", help="YuNet's file."
+)
+_MODEL = click.option("--model", metavar="NAME|FILE", help="Default: the shipped one.")
+_REPEAT = click.option(
+    "--repeat", type=click.IntRange(1), default=3, show_default=True, help="Runs of each."
+)
+_ONE_CORE = click.option(
+    "--cores", type=click.IntRange(1), default=1, show_default=True, help="To pin each run to."
+)
+
+
 def _with_outputs(command: Callable[..., None]) -> Callable[..., None]:
     for option in reversed(_OUTPUTS):
         command = option(command)
@@ -35,10 +51,8 @@ def benchmark() -> None:
     type=click.Path(path_type=Path),
     help="The tutorial's model (.keras with its contract beside it), as `fer-edge train` makes it.",
 )
-@click.option("--model", metavar="NAME|FILE", help="fer-edge's model. Default: the shipped one.")
-@click.option(
-    "--repeat", type=click.IntRange(1), default=3, show_default=True, help="Runs of each."
-)
+@_MODEL
+@_REPEAT
 @click.option("--loops", type=click.IntRange(1), help="Default: so that a run has 300 frames.")
 @click.option(
     "--cores", type=click.IntRange(1), default=2, show_default=True, help="To pin each run to."
@@ -63,30 +77,185 @@ def loop(
 
     _check_out(out, overwrite)
     plan = Plan(clip, keras, model, repeat=repeat, loops=loops, cores=cores, parts=parts)
-    report = measure(plan, progress=lambda line: click.echo(line, err=True))
+    report = measure(plan, progress=_say)
     _deliver(report.to_dict(), lambda console: print_loop(report, console), as_json, out, overwrite)
 
 
 @benchmark.command()
-@click.option("--frames", type=click.IntRange(201), default=2000, show_default=True)
-@click.option("--model", metavar="NAME|FILE", help="Default: the shipped one.")
+@_CLIPS
+@click.option(
+    "--peer-python",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="PYTHON",
+    help="The interpreter of an environment with the package fer.",
+)
+@click.option(
+    "--detector",
+    "detectors",
+    type=click.Choice(["yunet", "haar"]),
+    multiple=True,
+    default=("yunet", "haar"),
+    show_default=True,
+    help="Of ours; may be given twice.",
+)
+@_DETECTOR_MODEL
+@_MODEL
+@click.option(
+    "--read-all", is_flag=True, help="Read faces that are small, cut or blurred, too, as fer does."
+)
+@_REPEAT
+@_ONE_CORE
+@_with_outputs
+def peers(
+    clips: tuple[Path, ...],
+    peer_python: Path,
+    detectors: tuple[str, ...],
+    detector_model: Path | None,
+    model: str | None,
+    read_all: bool,
+    repeat: int,
+    cores: int,
+    as_json: bool,
+    out: Path | None,
+    overwrite: bool,
+) -> None:
+    """Frames a second over CLIPS at 640x480, beside the package fer."""
+    from .peers import PeersPlan, measure
+    from .report import print_peers
+
+    _check_out(out, overwrite)
+    plan = PeersPlan(
+        clips,
+        peer_python,
+        detectors=detectors,
+        detector_model=detector_model,
+        model=model,
+        read_all=read_all,
+        repeat=repeat,
+        cores=cores,
+    )
+    report = measure(plan, progress=_say)
+    _deliver(
+        report.to_dict(), lambda console: print_peers(report, console), as_json, out, overwrite
+    )
+
+
+@benchmark.command()
+@click.argument("clip", type=click.Path(path_type=Path))
+@click.option(
+    "--fps",
+    "rates",
+    type=click.FloatRange(0.1, 1000),
+    multiple=True,
+    default=(30.0, 60.0),
+    show_default=True,
+    help="Frames a second; may be given several times.",
+)
+@click.option(
+    "--slowed",
+    type=click.IntRange(2),
+    metavar="N",
+    help="Also with a classifier that takes N times as long.",
+)
+@_DETECTOR
+@_DETECTOR_MODEL
+@_MODEL
+@click.option("--loops", type=click.IntRange(1), help="Default: so that a run has 300 frames.")
+@_ONE_CORE
+@_with_outputs
+def paced(
+    clip: Path,
+    rates: tuple[float, ...],
+    slowed: int | None,
+    detector: str,
+    detector_model: Path | None,
+    model: str | None,
+    loops: int | None,
+    cores: int,
+    as_json: bool,
+    out: Path | None,
+    overwrite: bool,
+) -> None:
+    """Drops and the age of results over CLIP, where its frames come as from a camera."""
+    from .paced import PacedPlan, measure_paced
+    from .report import print_paced
+
+    _check_out(out, overwrite)
+    plan = PacedPlan(
+        clip,
+        rates=rates,
+        slowed=slowed,
+        detector=detector,
+        detector_model=detector_model,
+        model=model,
+        loops=loops,
+        cores=cores,
+    )
+    report = measure_paced(plan, progress=_say)
+    _deliver(
+        report.to_dict(), lambda console: print_paced(report, console), as_json, out, overwrite
+    )
+
+
+@benchmark.command()
+@_CLIPS
+@_DETECTOR
+@_DETECTOR_MODEL
+@_MODEL
+@_REPEAT
+@_ONE_CORE
+@_with_outputs
+def overhead(
+    clips: tuple[Path, ...],
+    detector: str,
+    detector_model: Path | None,
+    model: str | None,
+    repeat: int,
+    cores: int,
+    as_json: bool,
+    out: Path | None,
+    overwrite: bool,
+) -> None:
+    """Where the processor time of a frame of CLIPS goes: networks, and fer-edge's own code."""
+    from .overhead import measure_overhead
+    from .report import print_overhead
+
+    _check_out(out, overwrite)
+    report = measure_overhead(
+        clips,
+        detector,
+        detector_model=detector_model,
+        model=model,
+        repeat=repeat,
+        cores=cores,
+        progress=_say,
+    )
+    _deliver(
+        report.to_dict(), lambda console: print_overhead(report, console), as_json, out, overwrite
+    )
+
+
+@benchmark.command()
+@click.option("--frames", type=click.IntRange(1), default=10_000, show_default=True)
+@_MODEL
 @_with_outputs
 def growth(
     frames: int, model: str | None, as_json: bool, out: Path | None, overwrite: bool
 ) -> None:
-    """Memory that the loop gains over the demo from frame 200 to the end."""
+    """What the loop gains in memory, threads and open files over the demo after frame 1,000."""
     from .growth import measure_growth
     from .report import print_growth
 
     _check_out(out, overwrite)
-    found = measure_growth(frames, model=model)
+    found = measure_growth(frames, model=model, progress=_say)
     _deliver(found.to_dict(), lambda console: print_growth(found, console), as_json, out, overwrite)
 
 
 @benchmark.command()
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--detector", metavar="NAME", default="auto", show_default=True, help="As of `run`.")
-@click.option("--detector-model", type=click.Path(path_type=Path), metavar="FILE", help="For it.")
+@_CLIPS
+@_DETECTOR
+@_DETECTOR_MODEL
 @_with_outputs
 def tracking(
     clips: tuple[Path, ...],
@@ -108,7 +277,7 @@ def tracking(
         clips,
         finder,
         command=" ".join([*words, "--detector", finder.name]),
-        progress=lambda line: click.echo(line, err=True),
+        progress=_say,
     )
     table = to_markdown(report).rstrip()
     _deliver(report.to_dict(), lambda console: _plain(console, table), as_json, out, overwrite)
@@ -119,9 +288,9 @@ def _plain(console: "Console", text: str) -> None:
 
 
 @benchmark.command()
-@click.argument("clips", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file.")
-@click.option("--repeat", type=click.IntRange(1), default=3, show_default=True)
+@_CLIPS
+@_DETECTOR_MODEL
+@_REPEAT
 @_with_outputs
 def detect(
     clips: tuple[Path, ...],
@@ -142,7 +311,7 @@ def detect(
         settings_for(DETECTORS),
         model=detector_model,
         rounds=repeat,
-        progress=lambda line: click.echo(line, err=True),
+        progress=_say,
     )
     _deliver(
         report.to_dict(),
@@ -159,8 +328,8 @@ def detect(
 )
 @click.option("--split", default="PublicTest", show_default=True)
 @click.option("--faces", type=click.IntRange(1), help="A sample of so many. Default: all.")
-@click.option("--model", metavar="NAME|FILE", help="Default: the shipped one.")
-@click.option("--detector-model", type=click.Path(path_type=Path), help="YuNet's file.")
+@_MODEL
+@_DETECTOR_MODEL
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @_with_outputs
 def align(
@@ -186,7 +355,7 @@ def align(
         model=model,
         detector_model=detector_model,
         seed=seed,
-        progress=lambda line: click.echo(line, err=True),
+        progress=_say,
     )
     _deliver(
         report.to_dict(),
@@ -195,6 +364,10 @@ def align(
         out,
         overwrite,
     )
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _check_out(out: Path | None, overwrite: bool) -> None:

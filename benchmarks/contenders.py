@@ -1,4 +1,4 @@
-"""The ways to read emotions from a clip, each played in a child process: ``python -m`` this module.
+"""The ways to read emotions from clips, each played in a child process: ``python -m`` this module.
 
 Only the standard library is imported at the top: the process pins itself to its cores first, and
 NumPy, OpenCV and TensorFlow size their thread pools when they are imported.
@@ -7,17 +7,19 @@ NumPy, OpenCV and TensorFlow size their thread pools when they are imported.
 import os
 import platform
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .host import read_busy_seconds
-from .protocol import Request, Run, write_answer
+from .host import stopwatch
+from .protocol import FilmRequest, Request, Run, read_request, write_answer
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from ..edge.classifier import EmotionClassifier
+    from ..edge.detectors import Detector
     from ..edge.records import Image
     from .baselines.tutorial import KerasLike, Played
 
@@ -50,22 +52,66 @@ def play(request: Request) -> Run:
     if first is None:
         # Not reached with files: opening one decodes its first frame.
         raise ValueError(f"{request.clip} has no frame")
-    ready = _PREPARE[request.contender](request, first.image)
-    busy_began, cpu_began, began = read_busy_seconds(), time.process_time(), time.perf_counter()
+    return _measured(request.contender, _PREPARE[request.contender](request, first.image))
+
+
+def _measured(contender: str, ready: "Ready") -> Run:
+    spent = stopwatch()
     played = ready()
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
-    others_seconds = read_busy_seconds() - busy_began - cpu_seconds
     return Run(
-        contender=request.contender,
+        contender=contender,
         frames=played.frames,
         faces=played.faces,
-        seconds=seconds,
-        cpu_seconds=cpu_seconds,
-        # The kernel counts in ticks of 10 ms, which may come out a little below ours.
-        others_cores=max(0.0, others_seconds / seconds),
+        marked=played.marked,
+        **asdict(spent()),
         cores=tuple(sorted(os.sched_getaffinity(0))),
         versions=_versions(),
     )
+
+
+def play_films(request: FilmRequest) -> Run:
+    """Play films from memory through the loop, one after the other, and measure it.
+
+    Raises:
+        FerEdgeError: A model cannot be used.
+    """
+    import cv2
+    import numpy as np
+
+    from ..edge.classifier import EmotionClassifier
+    from ..edge.detectors import open_detector
+    from ..edge.memory import keep_frames_out_of_heaps
+    from ..edge.pipeline import Pipeline
+    from ..edge.quality import NO_LIMITS, QualityLimits
+    from ..edge.stages import LoopSettings
+    from .baselines.tutorial import Played
+    from .clips import Film, FilmCamera
+
+    # As `fer-edge run` does, at its price.
+    keep_frames_out_of_heaps()
+    cv2.setNumThreads(1)
+    films = [
+        Film(path, np.load(path), fps) for path, fps in zip(request.films, request.fps, strict=True)
+    ]
+    model = Path(request.detector_model) if request.detector_model else None
+    detector = open_detector(request.detector, model=model)
+    classifier = EmotionClassifier.open(request.model)
+    settings = LoopSettings(
+        detect_every=request.detect_every,
+        limits=NO_LIMITS if request.read_all else QualityLimits(),
+    )
+    _warm_up(detector, classifier, films[0].pictures[0])
+
+    def run() -> Played:
+        frames = faces = marked = 0
+        for film in films:
+            for result in Pipeline(FilmCamera(film), detector, classifier, settings).results():
+                frames += 1
+                faces += len(result.readings)
+                marked += sum(reading.raw is None for reading in result.readings)
+        return Played(frames, faces, marked)
+
+    return _measured(request.contender, run)
 
 
 def _tutorial(request: Request, first: "Image") -> "Ready":
@@ -135,8 +181,8 @@ def _one_thread(request: Request, first: "Image") -> "Ready":
     """Detector and classifier of fer-edge, one after the other, frame by frame."""
     from ..edge.draw import annotate
     from ..edge.framing import to_grey
-    from ..edge.pipeline import crop_faces
     from ..edge.records import Reading
+    from ..edge.stages import cut_faces
     from .baselines.tutorial import Played
     from .clips import RepeatedClip
 
@@ -148,9 +194,12 @@ def _one_thread(request: Request, first: "Image") -> "Ready":
             while (frame := camera.read()) is not None:
                 grey = to_grey(frame.image)
                 found = detector.detect(grey)
-                crops = crop_faces(grey, found, detector.framing, classifier.size_wh)
-                scores = classifier.classify(crops)
-                readings = [Reading(*pair) for pair in zip(found, scores, strict=True)]
+                cut = cut_faces(grey, found, detector.framing, classifier.size_wh)
+                scores = classifier.classify(cut.crops)
+                readings = [
+                    Reading(face, size_px, read.label, read, read)
+                    for face, size_px, read in zip(found, cut.sizes_px, scores, strict=True)
+                ]
                 annotate(frame.image, readings)
                 frames += 1
                 faces += len(readings)
@@ -182,17 +231,20 @@ def _pipeline(request: Request, first: "Image") -> "Ready":
 
 def _ours(request: Request, first: "Image"):
     """The detector and the classifier of ``fer-edge run``, warm."""
-    import numpy as np
-
     from ..edge.classifier import EmotionClassifier
     from ..edge.detectors import open_detector
-    from ..edge.framing import to_grey
 
     detector, classifier = open_detector("haar"), EmotionClassifier.open(request.model)
-    for _ in range(_WARM_UP_CALLS):
-        detector.detect(to_grey(first))
-        classifier.classify(np.zeros((1, *classifier.size_wh[::-1]), np.uint8))
+    _warm_up(detector, classifier, first)
     return detector, classifier
+
+
+def _warm_up(detector: "Detector", classifier: "EmotionClassifier", picture: "Image") -> None:
+    import numpy as np
+
+    for _ in range(_WARM_UP_CALLS):
+        detector.detect(picture)
+        classifier.classify(np.zeros((1, *classifier.size_wh[::-1]), np.uint8))
 
 
 _PREPARE: "dict[str, Callable[[Request, Image], Ready]]" = {
@@ -218,10 +270,11 @@ def _versions() -> dict[str, str]:
 
 def main() -> None:
     """Play what standard input asks for, and leave the answer in the file named by the argument."""
-    request = Request.from_json(sys.stdin.read())
+    request = read_request(sys.stdin.read())
     os.sched_setaffinity(0, request.cores)
     try:
-        answer: Run | Exception = play(request)
+        answer: Run | Exception
+        answer = play(request) if isinstance(request, Request) else play_films(request)
     # Of whatever class: the parent turns it into one clear error.
     except Exception as exc:
         answer = exc

@@ -1,5 +1,8 @@
 """What each detector finds in clips and what that costs, over the sizes that pictures shrink to.
 
+Beside what the detector finds stands what the loop reports that has it look at every frame: the
+tracker bridges what is missed for a moment, and holds back what is seen but once.
+
 Clips are decoded beforehand and everything runs in one thread, one setting after the other in
 turns. What is counted is the processor time of that thread, so that what else the machine does
 weighs little.
@@ -8,17 +11,14 @@ weighs little.
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
-
-from ..edge.cameras.files import ClipCamera
-from ..edge.detectors import open_detector
-from ..edge.framing import to_grey
-from ..edge.records import Image
-from .host import Host, read_host
+from ..edge.detectors import Detector, open_detector
+from .clips import Film, read_film
+from .host import Host, pinned, read_host
+from .tracking import play
 
 SIZES_WH = ((160, 120), (240, 180), (320, 240), (480, 270), (640, 480))
 
@@ -46,12 +46,14 @@ class DetectionScore:
         setting: Which.
         ms_per_frame: Processor time of a frame, shrinking included; the median of the rounds.
         faces: By clip, the number of faces found in all of its frames.
+        reported: By clip, the number of faces that the tracker reports of them.
         frames_with: By clip, in how many frames one was found.
     """
 
     setting: Setting
     ms_per_frame: float
     faces: dict[str, int]
+    reported: dict[str, int]
     frames_with: dict[str, int]
 
 
@@ -106,48 +108,50 @@ def measure_detection(
         CameraError: A clip cannot be decoded.
         ModelError: A detector cannot be had.
     """
-    films = {path.name: _decoded(path) for path in clips}
+    films = {path.name: read_film(path) for path in clips}
     finders = [
         open_detector(one.detector, size_wh=one.size_wh, model=_model_for(one, model))
         for one in settings
     ]
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
     times: list[list[float]] = [[] for _ in settings]
     counts: list[dict[str, list[int]]] = [{} for _ in settings]
-    try:
+    lengths = {name: len(film.pictures) for name, film in films.items()}
+    with pinned():
         for turn in range(rounds):
             for index, (one, finder) in enumerate(zip(settings, finders, strict=True)):
                 spent_s = 0.0
                 for name, film in films.items():
-                    pictures = [to_grey(image) for image in film] if one.grey else film
+                    pictures = _shown(film, one).pictures
                     finder.detect(pictures[0])
                     began = time.process_time()
                     counts[index][name] = [len(finder.detect(picture)) for picture in pictures]
                     spent_s += time.process_time() - began
-                times[index].append(1e3 * spent_s / sum(map(len, films.values())))
+                times[index].append(1e3 * spent_s / sum(lengths.values()))
             progress(f"round {turn + 1} of {rounds}")
-    finally:
-        cv2.setNumThreads(threads)
+        reported = [
+            {name: _reported(_shown(film, one), finder) for name, film in films.items()}
+            for one, finder in zip(settings, finders, strict=True)
+        ]
     scores = [
         DetectionScore(
             setting=one,
             ms_per_frame=statistics.median(times[index]),
             faces={name: sum(found) for name, found in counts[index].items()},
+            reported=reported[index],
             frames_with={name: sum(map(bool, found)) for name, found in counts[index].items()},
         )
         for index, one in enumerate(settings)
     ]
-    lengths = {name: len(film) for name, film in films.items()}
     return DetectionReport(lengths, rounds, tuple(scores), read_host())
 
 
-def _decoded(path: Path) -> list[Image]:
-    images = []
-    with ClipCamera(path) as camera:
-        while (frame := camera.read()) is not None:
-            images.append(frame.image)
-    return images
+def _shown(film: Film, setting: Setting) -> Film:
+    return replace(film, pictures=film.greys) if setting.grey else film
+
+
+def _reported(film: Film, finder: Detector) -> int:
+    """Faces that the loop reports in a film, where the detector looks at every frame."""
+    return sum(map(len, play(film, finder, 1).faces))
 
 
 def _model_for(setting: Setting, model: Path | None) -> Path | None:

@@ -1,6 +1,6 @@
-"""Whether the loop's memory grows: ``fer-edge run`` over the demo, watched from inside.
+"""Whether the loop grows: over the demo, its memory, its threads and its open files.
 
-It runs what the command runs (``edge/run.py``): the pipeline, a JSON-lines sink, the status sink.
+It has the parts of ``fer-edge run``: the pipeline, a JSON-lines sink, the status.
 """
 
 import dataclasses
@@ -10,36 +10,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..edge.cameras import Camera, CameraBase, open_camera
+from ..edge.cameras.demo import DemoCamera
 from ..edge.classifier import EmotionClassifier
 from ..edge.detectors import open_detector
-from ..edge.errors import EXIT_OK, FerEdgeError
-from ..edge.records import Frame
-from ..edge.run import Outputs, run_loop
+from ..edge.errors import FerEdgeError, UsageError
+from ..edge.memory import keep_frames_out_of_heaps
+from ..edge.pipeline import Pipeline
+from ..edge.sinks.group import SinkGroup
+from ..edge.sinks.jsonl import JsonLinesSink
+from ..edge.sinks.status import StatusSink
 from .host import Host, read_host
 
 SCHEMA_VERSION = 1
-#: By this frame nearly every buffer, cache and thread has been used.
-FROM_FRAME = 200
-#: More than this between there and frame 2,000 would be a leak, not noise.
-WANTED_MB = 2.0
-_EVERY_FRAMES = 100
-# The demo as a camera of four times its usual rate. Played as fast as it goes, as files are, more
-# or fewer frames wait between the stages at the moment of a sample, 0.9 MB each.
-_FPS = 120.0
+#: By this frame every buffer, cache and thread has been used.
+FROM_FRAME = 1000
+#: More than this between there and frame 10,000 would be a leak. A sample holds the frames that are
+#: between the stages at its moment, 0.9 MB each.
+WANTED_MB = 5.0
+_SAMPLES = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The resident memory of the process when it captured a frame."""
+    """What the process held when it had delivered so many results.
+
+    Attributes:
+        frame: How many.
+        rss_bytes: Resident memory.
+        threads: Native ones, too.
+        descriptors: Open files, pipes and sockets.
+    """
 
     frame: int
     rss_bytes: int
+    threads: int
+    descriptors: int
 
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """How the memory of a run developed.
+    """How what a run holds developed.
 
     Attributes:
         samples: In the order of their frames.
@@ -57,9 +67,15 @@ class Growth:
         return growth_mb(self.samples, self.from_frame)
 
     @property
+    def constant(self) -> bool:
+        """Whether from ``from_frame`` on threads and descriptors stayed as many."""
+        settled = [sample for sample in self.samples if sample.frame >= self.from_frame]
+        return len({(sample.threads, sample.descriptors) for sample in settled}) <= 1
+
+    @property
     def good(self) -> bool:
-        """Whether it grew by no more than is wanted."""
-        return self.growth_mb <= WANTED_MB
+        """Whether it is as wanted."""
+        return self.constant and self.growth_mb <= WANTED_MB
 
     def to_dict(self) -> dict[str, Any]:
         """The figures as JSON values, schema version 1."""
@@ -68,6 +84,7 @@ class Growth:
             "benchmark": "growth",
             "growth_mb": round(self.growth_mb, 3),
             "wanted_mb": WANTED_MB,
+            "constant": self.constant,
             **dataclasses.asdict(self),
         }
 
@@ -96,29 +113,12 @@ def rss_bytes() -> int:
     return psutil.Process().memory_info().rss
 
 
-class SampledCamera(CameraBase):
-    """A camera that notes the memory of the process at some of its frames."""
-
-    def __init__(self, camera: Camera, due: Callable[[int], bool]):
-        """Wrap a camera.
-
-        Args:
-            camera: Opened; closing it is the caller's.
-            due: Whether to note the frame with this number, counted from 1.
-        """
-        self.name, self.fps, self.lossless = camera.name, camera.fps, camera.lossless
-        self.samples: list[Sample] = []
-        self._camera, self._due = camera, due
-        self._count = 0
-
-    def read(self) -> Frame | None:
-        """The wrapped camera's next frame."""
-        frame = self._camera.read()
-        if frame is not None:
-            self._count += 1
-            if self._due(self._count):
-                self.samples.append(Sample(self._count, rss_bytes()))
-        return frame
+def take_sample(frame: int) -> Sample:
+    """What this process holds now."""
+    threads, descriptors = (
+        len(list(Path(f"/proc/self/{name}").iterdir())) for name in ("task", "fd")
+    )
+    return Sample(frame, rss_bytes(), threads, descriptors)
 
 
 def measure_growth(
@@ -126,34 +126,38 @@ def measure_growth(
     *,
     model: str | None = None,
     from_frame: int = FROM_FRAME,
-    every: int = _EVERY_FRAMES,
+    every: int | None = None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> Growth:
-    """Run the loop over the demo, played as a camera at 120 frames a second.
+    """Run the loop over the demo, as fast as it goes.
 
     Args:
         frames: How many results to wait for.
         model: Name or file of the ``.tflite``; None is the default model.
         from_frame: Where growth is counted from, below ``frames``.
-        every: How many frames lie between two samples.
+        every: How many frames lie between two samples; None makes some twenty.
+        progress: Takes what the loop tells people, and the summary at its end.
 
     Raises:
-        FerEdgeError: The run did not come to its end, or failed.
-        KeyboardInterrupt: Ctrl-C.
+        UsageError: There are too few frames.
+        FerEdgeError: The run failed.
     """
+    if frames <= from_frame:
+        raise UsageError(f"Expected more than the first {from_frame} frames, got {frames}.")
+    every = every or max(1, frames // _SAMPLES)
+    keep_frames_out_of_heaps()
     host = read_host()
     classifier, detector = EmotionClassifier.open(model), open_detector("haar")
-    # /dev/null exists, which a sink does not write to otherwise.
-    outputs = Outputs(jsonl=os.devnull, overwrite=True, window=False)
-
-    def due(count: int) -> bool:
-        # The loop runs a few frames ahead of its results: those after the last one do not count.
-        return count <= frames and (count in (from_frame, frames) or count % every == 0)
-
-    with open_camera("demo", fps=_FPS) as demo:
-        camera = SampledCamera(demo, due)
-        code = run_loop(camera, detector, classifier, outputs, frames=frames)
-    if code != EXIT_OK:
-        raise KeyboardInterrupt
-    if not camera.samples or camera.samples[-1].frame != frames:
-        raise FerEdgeError(f"The run was ended before frame {frames}.")
-    return Growth(tuple(camera.samples), from_frame, host)
+    samples: list[Sample] = []
+    with DemoCamera(lossless=True) as camera, SinkGroup(progress) as sinks:
+        pipeline = Pipeline(camera, detector, classifier, say=progress)
+        # /dev/null exists, which a sink does not write to otherwise.
+        sinks.add("JSON lines", JsonLinesSink(os.devnull, overwrite=True))
+        sinks.add("The status", StatusSink(pipeline.snapshot, camera=camera.name), counts=False)
+        for count, result in enumerate(pipeline.results(), start=1):
+            sinks.write(result)
+            if count in (from_frame, frames) or count % every == 0:
+                samples.append(take_sample(count))
+            if count == frames:
+                break
+    return Growth(tuple(samples), from_frame, host)

@@ -2,7 +2,9 @@
 
 import os
 import platform
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +77,34 @@ def read_busy_seconds() -> float:
     return busy_seconds(Path("/proc/stat").read_text(), os.sysconf("SC_CLK_TCK"))
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What something took.
+
+    Attributes:
+        seconds: Wall-clock time.
+        cpu_seconds: Time of all threads of this process on all cores.
+        others_cores: Mean number of cores that other processes used meanwhile.
+    """
+
+    seconds: float
+    cpu_seconds: float
+    others_cores: float
+
+
+def stopwatch() -> Callable[[], Spent]:
+    """Start measuring; what is returned says what was spent since."""
+    busy, cpu, began = read_busy_seconds(), time.process_time(), time.perf_counter()
+
+    def spent() -> Spent:
+        seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu
+        # The kernel counts in ticks of 10 ms, which may come out a little below ours.
+        others_seconds = max(0.0, read_busy_seconds() - busy - cpu_seconds)
+        return Spent(seconds, cpu_seconds, others_seconds / seconds)
+
+    return spent
+
+
 def choose_cores(available: Iterable[int], count: int) -> tuple[int, ...]:
     """The CPUs to pin a measurement to: the first ``count`` of those that may be used.
 
@@ -87,3 +117,22 @@ def choose_cores(available: Iterable[int], count: int) -> tuple[int, ...]:
             f"--cores {count}: this process may use {len(cores)} (CPUs {cores}). Ask for fewer."
         )
     return tuple(cores[:count])
+
+
+@contextmanager
+def pinned(cores: Iterable[int] | None = None) -> Iterator[None]:
+    """Let OpenCV use one thread, and keep this thread and those it starts on some CPUs.
+
+    Args:
+        cores: The CPUs; None leaves the choice to the system.
+    """
+    import cv2
+
+    before, threads = os.sched_getaffinity(0), cv2.getNumThreads()
+    os.sched_setaffinity(0, before if cores is None else cores)
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        os.sched_setaffinity(0, before)

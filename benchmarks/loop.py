@@ -22,6 +22,7 @@ from .clips import Clip, enough_loops, read_clip
 from .contenders import CONTENDERS, OURS, TUTORIAL
 from .host import Host, choose_cores, read_host
 from .protocol import Request, Run, ask
+from .results import command_line
 
 SCHEMA_VERSION = 1
 
@@ -36,8 +37,11 @@ class Score:
         median_fps: Their median.
         frames: Frames of one run.
         faces: Faces found in one run.
+        marked: Of these, those that were not read because they were small, cut or blurred.
         cpu_ms_per_frame: Median over the runs: time of all threads on all cores, in milliseconds.
         gain: ``median_fps`` over that of the baseline.
+        gain_smallest: Smallest ratio of the runs that stood side by side.
+        gain_largest: Largest of them.
     """
 
     contender: str
@@ -45,8 +49,11 @@ class Score:
     median_fps: float
     frames: int
     faces: int
+    marked: int
     cpu_ms_per_frame: float
     gain: float
+    gain_smallest: float
+    gain_largest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,40 +86,59 @@ def summarise(runs: Sequence[Run], *, baseline: str = TUTORIAL, ours: str = OURS
     Raises:
         FerEdgeError: A contender is missing, or they have not played the same frames equally often.
     """
-    grouped: dict[str, list[Run]] = {baseline: []}
-    for run in runs:
-        grouped.setdefault(run.contender, []).append(run)
-    counts = {name: len(group) for name, group in grouped.items()}
-    if len(set(counts.values())) != 1 or 0 in counts.values() or ours not in counts:
-        raise FerEdgeError(
-            f"Expected equally many runs of {baseline} and {ours}, got {counts or 'none'}."
-        )
-    frames = {run.contender: run.frames for run in runs}
-    if len({run.frames for run in runs}) != 1:
-        raise FerEdgeError(f"The contenders have not played the same frames: {frames}.")
-    base_fps = median(run.fps for run in grouped[baseline])
-    scores = [_score(name, group, base_fps) for name, group in grouped.items()]
-    pairs = [mine.fps / its.fps for mine, its in zip(grouped[ours], grouped[baseline], strict=True)]
+    scores = {score.contender: score for score in score_all(runs, baseline=baseline, ours=(ours,))}
+    mine = scores.pop(ours)
     return Summary(
-        scores=tuple(sorted(scores, key=lambda score: score.contender == ours)),
-        ratio=median(run.fps for run in grouped[ours]) / base_fps,
-        ratio_smallest=min(pairs),
-        ratio_largest=max(pairs),
+        scores=(*scores.values(), mine),
+        ratio=mine.gain,
+        ratio_smallest=mine.gain_smallest,
+        ratio_largest=mine.gain_largest,
         others_cores=max(run.others_cores for run in runs),
     )
 
 
-def _score(name: str, group: Sequence[Run], base_fps: float) -> Score:
+def score_all(runs: Sequence[Run], *, baseline: str, ours: Sequence[str]) -> tuple[Score, ...]:
+    """The scores of all contenders, the baseline first.
+
+    Args:
+        runs: Equally many of each contender, in the order in which they were made.
+        baseline: Whom the others are compared with.
+        ours: Who must be among them.
+
+    Raises:
+        FerEdgeError: A contender is missing, or they have not played the same frames equally often.
+    """
+    grouped: dict[str, list[Run]] = {baseline: []}
+    for run in runs:
+        grouped.setdefault(run.contender, []).append(run)
+    counts = {name: len(group) for name, group in grouped.items()}
+    if len(set(counts.values())) != 1 or 0 in counts.values() or not counts.keys() >= {*ours}:
+        raise FerEdgeError(
+            f"Expected equally many runs of {' and '.join((baseline, *ours))}, got "
+            f"{counts or 'none'}."
+        )
+    frames = {run.contender: run.frames for run in runs}
+    if len({run.frames for run in runs}) != 1:
+        raise FerEdgeError(f"The contenders have not played the same frames: {frames}.")
+    return tuple(_score(name, group, grouped[baseline]) for name, group in grouped.items())
+
+
+def _score(name: str, group: Sequence[Run], base: Sequence[Run]) -> Score:
     fps = tuple(run.fps for run in group)
+    gains = [mine.fps / its.fps for mine, its in zip(group, base, strict=True)]
+    # The same in all runs, unless a library is not deterministic; then the middle one.
+    middle = sorted(group, key=lambda run: (run.faces, run.marked))[len(group) // 2]
     return Score(
         contender=name,
         fps=fps,
         median_fps=median(fps),
         frames=group[0].frames,
-        # The same in all runs, unless a library is not deterministic; then the middle one.
-        faces=sorted(run.faces for run in group)[len(group) // 2],
+        faces=middle.faces,
+        marked=middle.marked,
         cpu_ms_per_frame=median(1000 * run.cpu_seconds / run.frames for run in group),
-        gain=median(fps) / base_fps,
+        gain=median(fps) / median(run.fps for run in base),
+        gain_smallest=min(gains),
+        gain_largest=max(gains),
     )
 
 
@@ -196,12 +222,17 @@ class Plan:
         return CONTENDERS if self.parts else (TUTORIAL, OURS)
 
     def command(self, loops: int) -> str:
-        """The command line that repeats it, with file names instead of paths."""
-        words = ["fer-edge benchmark loop", self.clip.name, "--keras", self.keras.name]
-        if self.model is not None:
-            words += ["--model", Path(self.model).name]
-        words += [f"--repeat {self.repeat} --loops {loops} --cores {self.cores}"]
-        return " ".join([*words, "--parts"] if self.parts else words)
+        """The command line that repeats it."""
+        return command_line(
+            "loop",
+            [self.clip],
+            keras=self.keras,
+            model=self.model,
+            repeat=self.repeat,
+            loops=loops,
+            cores=self.cores,
+            parts=self.parts,
+        )
 
 
 def measure(

@@ -43,11 +43,41 @@ class Request:
     loops: int
     cores: tuple[int, ...]
 
-    @classmethod
-    def from_json(cls, text: str) -> "Request":
-        """Read back what :func:`ask` sent."""
-        fields = json.loads(text)
-        return cls(**{**fields, "cores": tuple(fields["cores"])})
+
+@dataclass(frozen=True, slots=True)
+class FilmRequest:
+    """What a child process is asked to play from memory.
+
+    Attributes:
+        contender: What to call it.
+        films: ``.npy`` files, uint8 ``(frames, height, width, 3)`` blue-green-red each.
+        fps: Frames a second of each of them, where it was filmed.
+        cores: CPUs that the process is pinned to.
+        model: The ``.tflite``.
+        detector: Name of the detector.
+        detector_model: Its file; None is the one that was fetched, or none.
+        detect_every: The detector looks at every so many frames.
+        read_all: Whether faces that are small, cut or blurred are read, too.
+    """
+
+    contender: str
+    films: tuple[str, ...]
+    fps: tuple[float, ...]
+    cores: tuple[int, ...]
+    model: str = ""
+    detector: str = ""
+    detector_model: str | None = None
+    detect_every: int = 1
+    read_all: bool = False
+
+
+def read_request(text: str) -> Request | FilmRequest:
+    """In the child: read back what :func:`ask` sent."""
+    fields = json.loads(text)
+    kind = FilmRequest if "films" in fields else Request
+    # JSON has lists only.
+    tuples = {name: tuple(value) for name, value in fields.items() if isinstance(value, list)}
+    return kind(**{**fields, **tuples})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +88,7 @@ class Run:
         contender: Who it was.
         frames: Frames played, over all loops.
         faces: Faces found in them.
+        marked: Of these, those that were not read because they were small, cut or blurred.
         seconds: Wall-clock time.
         cpu_seconds: Time of all its threads on all cores.
         others_cores: Mean number of cores that other processes used meanwhile, anywhere on the
@@ -74,6 +105,7 @@ class Run:
     others_cores: float
     cores: tuple[int, ...]
     versions: Mapping[str, str]
+    marked: int = 0
 
     @property
     def fps(self) -> float:
@@ -85,7 +117,7 @@ class Run:
         return dataclasses.asdict(self)
 
 
-def ask(request: Request, command: Sequence[str] | None = None) -> Run:
+def ask(request: Request | FilmRequest, command: Sequence[str] | None = None) -> Run:
     """Measure in a child process and wait for it.
 
     Args:

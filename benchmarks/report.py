@@ -1,12 +1,18 @@
 """Measured figures as tables for people."""
 
+from collections.abc import Callable, Mapping
+
 from rich.console import Console
 from rich.table import Table
 
 from .alignment import AlignmentReport
 from .detection import DetectionReport
 from .growth import WANTED_MB, Growth
+from .host import Host
 from .loop import LoopReport
+from .overhead import WANTED_MS, OverheadReport, OverheadScore
+from .paced import PacedReport, PacedScore, StageTime
+from .peers import PeersReport
 
 # More than this is not the kernel's own housekeeping.
 _NOTABLE_CORES = 0.1
@@ -16,10 +22,7 @@ def print_loop(report: LoopReport, console: Console) -> None:
     """Print the contenders side by side, and under what conditions they ran."""
     clip, host, summary = report.clip, report.host, report.summary
     width, height = clip.size_wh
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
-    for name in ("frames/s", "x tutorial", "CPU ms/frame", "faces", "frames/s of each run"):
-        table.add_column(name, justify="right")
+    table = _table("", "frames/s", "x tutorial", "CPU ms/frame", "faces", "frames/s of each run")
     for score in summary.scores:
         table.add_row(
             score.contender,
@@ -29,14 +32,13 @@ def print_loop(report: LoopReport, console: Console) -> None:
             f"{score.faces}",
             " ".join(f"{fps:.1f}" for fps in score.fps),
         )
-    lines = [
+    _say(
+        console,
         f"{clip.name}: {clip.frames} frames of {width}x{height}, played {report.loops} times, on "
         f"{report.cores} of {host.cores} cores",
-        f"{host.cpu} ({host.machine}, {host.system}), load {host.load_1min} at the start",
-        ", ".join(f"{name} {version}" for name, version in report.versions.items()),
-    ]
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        _machine(host),
+        _listed(report.versions),
+    )
     console.print(table)
     notes = [
         f"fer-edge / tutorial: {summary.ratio:.2f} (medians), {summary.ratio_smallest:.2f} to "
@@ -47,37 +49,120 @@ def print_loop(report: LoopReport, console: Console) -> None:
             f"Note: {report.models.int8[0]} was not converted from {report.models.keras[0]}, so "
             f"the two may differ in more than their numbers."
         )
-    if summary.others_cores > _NOTABLE_CORES:
-        notes.append(
-            f"Note: other processes used {summary.others_cores:.2f} cores during one of the runs, "
-            f"so these figures are worth little."
+    _say(console, *notes, *_disturbed(summary.others_cores))
+
+
+def print_peers(report: PeersReport, console: Console) -> None:
+    """Print the contenders side by side, and under what conditions they ran."""
+    table = _table("", "frames/s", "x fer", "run by run", "wanted", "CPU ms", "faces", "unread")
+    for score in report.scores:
+        wanted = report.wanted.get(score.contender)
+        table.add_row(
+            score.contender,
+            f"{score.median_fps:.1f}",
+            f"{score.gain:.2f}",
+            f"{score.gain_smallest:.2f}-{score.gain_largest:.2f}",
+            "" if wanted is None else f"{wanted:g}",
+            f"{score.cpu_ms_per_frame:.1f}",
+            f"{score.faces}",
+            f"{score.marked}",
         )
-    for note in notes:
-        console.print(note, highlight=False, markup=False, soft_wrap=True)
+    width, height = report.size_wh
+    names = ", ".join(clip.name for clip in report.clips)
+    _say(
+        console,
+        f"{names}: {report.scores[0].frames} frames scaled to {width}x{height}, on {report.cores} "
+        f"of {report.host.cores} cores",
+        _machine(report.host),
+        *(f"{name}: {_listed(versions)}" for name, versions in report.versions.items()),
+    )
+    console.print(table)
+    _say(console, *_disturbed(report.others_cores))
+
+
+def print_paced(report: PacedReport, console: Console) -> None:
+    """Print each run: what was delivered, how old, and whether that is as wanted."""
+    table = _table("", *(f"{score.fps:g}/s" for score in report.scores))
+    rows: dict[str, Callable[[PacedScore], str]] = {
+        "classifier": lambda score: f"x {score.slowed}",
+        "frames": lambda score: f"{score.captured}",
+        "delivered": lambda score: f"{score.delivered}",
+        "left out": lambda score: f"{score.dropped}",
+        "neither": lambda score: f"{score.lost}",
+        "with every face": lambda score: f"{score.complete}",
+        "without a face": lambda score: f"{score.empty}",
+        "age, ms": lambda score: f"{score.age_ms:.1f}",
+        "… p95": lambda score: f"{score.age_p95_ms:.1f}",
+        "… oldest": lambda score: f"{score.age_most_ms:.1f}",
+        "detect, ms": lambda score: _times(score.stages["detect"]),
+        "classify, ms": lambda score: _times(score.stages["classify"]),
+        "p95 age in stages": lambda score: f"{score.age_in_stages:.2f}",
+        "memory, MB": lambda score: f"{score.growth_mb:+.1f}",
+        "as wanted": lambda score: _verdict(score.good),
+    }
+    for name, cell in rows.items():
+        table.add_row(name, *map(cell, report.scores))
+    clip = report.clip
+    _say(
+        console,
+        f"{clip.name}: {clip.frames} frames, played {report.loops} times, on {report.cores} of "
+        f"{report.host.cores} cores",
+        _machine(report.host),
+    )
+    console.print(table)
+    _say(console, *_disturbed(max(score.others_cores for score in report.scores)))
+
+
+def print_overhead(report: OverheadReport, console: Console) -> None:
+    """Print where the processor time of a frame goes."""
+    table = _table("ms a frame", *(f"every {score.setting}" for score in report.scores))
+    rows: dict[str, Callable[[OverheadScore], float]] = {
+        "whole process": lambda score: score.total_ms,
+        "detection": lambda score: score.detect_ms,
+        "interpreter": lambda score: score.invoke_ms,
+        "finding faces": lambda score: score.finding_ms,
+        "reading faces": lambda score: score.reading_ms,
+        "threads": lambda score: score.threads_ms,
+        "own code": lambda score: score.own_ms,
+    }
+    for name, cell in rows.items():
+        table.add_row(name, *(f"{cell(score):.2f}" for score in report.scores))
+    table.add_row("as wanted", *(_verdict(score.own_ms <= WANTED_MS) for score in report.scores))
+    width, height = report.size_wh
+    _say(
+        console,
+        f"{report.detector}, frames of {width}x{height}; own code is the three rows above it, at "
+        f"most {WANTED_MS:g} ms wanted",
+        _machine(report.host),
+    )
+    console.print(table)
+    _say(console, *_disturbed(max(score.others_cores for score in report.scores)))
 
 
 def print_growth(growth: Growth, console: Console) -> None:
-    """Print the memory at each sample, and how much it grew."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("frame", justify="right")
-    table.add_column("resident MB", justify="right")
+    """Print what was held at each sample, and how much it grew."""
+    table = _table("frame", "resident MB", "threads", "open files")
     for sample in growth.samples:
-        table.add_row(f"{sample.frame}", f"{sample.rss_bytes / 1e6:.2f}")
+        table.add_row(
+            f"{sample.frame}",
+            f"{sample.rss_bytes / 1e6:.2f}",
+            f"{sample.threads}",
+            f"{sample.descriptors}",
+        )
     console.print(table)
-    verdict = "as wanted" if growth.good else "MORE than wanted"
-    console.print(
+    verdict = "as wanted" if growth.growth_mb <= WANTED_MB else "MORE than wanted"
+    constant = "constant" if growth.constant else "NOT constant"
+    _say(
+        console,
         f"growth from frame {growth.from_frame} to {growth.samples[-1].frame}: "
-        f"{growth.growth_mb:+.2f} MB, {verdict} (at most {WANTED_MB:g} MB)",
-        highlight=False,
-        soft_wrap=True,
+        f"{growth.growth_mb:+.2f} MB, {verdict} (at most {WANTED_MB:g} MB); threads and open files "
+        f"{constant}",
     )
 
 
 def print_alignment(report: AlignmentReport, console: Console) -> None:
     """Print the accuracy at each angle, as it is and aligned."""
-    table = Table(box=None, pad_edge=False)
-    for name in ("turned by", "found", "plain %", "aligned %", "difference", "95 % +-"):
-        table.add_column(name, justify="right")
+    table = _table("turned by", "found", "plain %", "aligned %", "difference", "95 % +-")
     for score in report.angles:
         found = max(1, score.found)
         table.add_row(
@@ -88,40 +173,70 @@ def print_alignment(report: AlignmentReport, console: Console) -> None:
             f"{100 * score.gain:+.1f}",
             f"{100 * score.half_width:.1f}",
         )
-    console.print(
-        f"{report.data}, {report.split}, {report.detector}; accuracy of the faces found",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    _say(console, f"{report.data}, {report.split}, {report.detector}; accuracy of the faces found")
     console.print(table)
 
 
 def print_detection(report: DetectionReport, console: Console) -> None:
-    """Print the settings, with the faces that each found in every clip."""
-    table = Table(box=None, pad_edge=False)
-    table.add_column("")
+    """Print the settings, with the faces a frame that each found and reported in every clip."""
     names = [*report.frames]
-    for name in (
-        "size",
-        "CPU ms/frame",
-        *(f"faces {number}" for number in range(1, len(names) + 1)),
-    ):
-        table.add_column(name, justify="right")
+    table = _table("", "size", "CPU ms/frame", *map(str, range(1, len(names) + 1)))
     for score in report.scores:
         one = score.setting
         table.add_row(
             one.detector + (" grey" if one.grey else ""),
             f"{one.size_wh[0]}x{one.size_wh[1]}",
             f"{score.ms_per_frame:.1f}",
-            *(f"{score.faces[name]}" for name in names),
+            *(
+                " / ".join(
+                    f"{faces[name] / report.frames[name]:.2f}"
+                    for faces in (score.faces, score.reported)
+                )
+                for name in names
+            ),
         )
-    lines = [f"{number}: {name}, {report.frames[name]} frames" for number, name in _counted(names)]
-    lines.append(f"one thread on {report.host.cpu}, load {report.host.load_1min} at the end")
-    for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    _say(
+        console,
+        "faces a frame, found by the detector / reported by the loop:",
+        *(f"{at}: {name}, {report.frames[name]} frames" for at, name in enumerate(names, start=1)),
+        f"one thread on {report.host.cpu}, load {report.host.load_1min} at the end",
+    )
     console.print(table)
 
 
-def _counted(names: list[str]) -> list[tuple[int, str]]:
-    return list(enumerate(names, start=1))
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column(columns[0])
+    for name in columns[1:]:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _say(console: Console, *lines: str) -> None:
+    for line in lines:
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _machine(host: Host) -> str:
+    return f"{host.cpu} ({host.machine}, {host.system}), load {host.load_1min} at the start"
+
+
+def _listed(versions: Mapping[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _verdict(good: bool) -> str:
+    return "yes" if good else "NO"
+
+
+def _times(stage: StageTime) -> str:
+    return f"{stage.median_ms:.1f}, p95 {stage.p95_ms:.1f}"
+
+
+def _disturbed(others_cores: float) -> list[str]:
+    if others_cores <= _NOTABLE_CORES:
+        return []
+    return [
+        f"Note: other processes used {others_cores:.2f} cores during one of the runs, so these "
+        f"figures are worth little."
+    ]

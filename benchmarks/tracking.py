@@ -12,23 +12,20 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import cv2
 import numpy as np
 
-from ..edge.cameras.files import ClipCamera
-from ..edge.errors import CameraError
-from ..edge.framing import to_grey
 from ..edge.records import Face, Image
 from ..edge.schedule import DetectionSchedule
 from ..edge.tracking import STRONG_SCORES, Tracker
-from .host import Host, read_host
+from .clips import Film, read_film
+from .host import Host, pinned, read_host
 
 SCHEMA_VERSION = 1
 #: Detection on every frame first: the others are compared with it.
 SETTINGS: tuple[int | str, ...] = (1, 2, 3, 5, "auto")
 SIZE_WH = (640, 480)
-# Below this overlap a face counts as missed, and what was reported instead as extra.
-_SAME_IOU = 0.5
+#: Below this overlap a face counts as missed, and what was reported instead as extra.
+SAME_IOU = 0.5
 # Whether a number changed is asked of faces that overlap so much, at most so far apart in time.
 _LINK_IOU = 0.3
 _LINK_NS = 500_000_000
@@ -45,23 +42,6 @@ class Finder(Protocol):
     def detect(self, picture: Image) -> list[Face]:
         """The faces of a picture, blue-green-red or grey."""
         ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Film:
-    """A clip in memory, decoded and scaled beforehand so that neither counts.
-
-    Attributes:
-        name: Of its file.
-        pictures: uint8, ``(height, width, 3)`` blue-green-red, each.
-        greys: The same, ``(height, width)``.
-        times_ns: When each was taken, by the clip's frame rate.
-    """
-
-    name: str
-    pictures: Sequence[Image]
-    greys: Sequence[Image]
-    times_ns: Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,24 +131,6 @@ class TrackingReport:
         return {"schema": SCHEMA_VERSION, "benchmark": "tracking", **dataclasses.asdict(self)}
 
 
-def read_film(path: Path, size_wh: tuple[int, int] = SIZE_WH) -> Film:
-    """Decode a clip.
-
-    Raises:
-        CameraError: There is no such file, or it is no video.
-    """
-    if not path.is_file():
-        raise CameraError(f"There is no clip {path}: expected a video file such as .mp4 or .mkv.")
-    pictures: list[Image] = []
-    with ClipCamera(path) as camera:
-        # What states no rate is played at the usual one.
-        step_ns = 1e9 / (camera.fps or 30.0)
-        while (frame := camera.read()) is not None:
-            pictures.append(np.asarray(cv2.resize(frame.image, size_wh), np.uint8))
-    times_ns = [round(index * step_ns) for index in range(len(pictures))]
-    return Film(path.name, pictures, [to_grey(picture) for picture in pictures], times_ns)
-
-
 def play(
     film: Film,
     detector: Finder,
@@ -222,7 +184,7 @@ def compare(
     numbers: list[dict[int, int | None]] = []
     for wanted, reported, looked in zip(expected, played.faces, played.looked, strict=True):
         pairs = _pairs(wanted, reported)
-        numbers.append({row: reported[at].id for row, at, iou in pairs if iou >= _SAME_IOU})
+        numbers.append({row: reported[at].id for row, at, iou in pairs if iou >= SAME_IOU})
         if not looked:
             overlaps += [iou for _, _, iou in pairs]
     frames = len(played.faces)
@@ -290,17 +252,13 @@ def measure(
     """
     date, host = datetime.now(UTC).isoformat(timespec="seconds"), read_host()
     scores: list[TrackingScore] = []
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
+    with pinned():
         for clip in clips:
             progress(clip.name)
             film = read_film(clip, size_wh)
             expected = [detector.detect(picture) for picture in film.pictures]
             for setting in settings:
                 scores.append(compare(film, setting, expected, play(film, detector, setting)))
-    finally:
-        cv2.setNumThreads(threads)
     sums = [together(s, [score for score in scores if score.setting == str(s)]) for s in settings]
     return TrackingReport(
         date=date,

@@ -79,8 +79,8 @@ def convert(
         compile_file(model, out, compiled, allow_cpu=allow_cpu, overwrite=overwrite)
         return
     from ..edge.errors import GateError, ModelError, UsageError
+    from ..edge.tpu import edgetpu_path
     from .calibration import faces_beside, load_calibration
-    from .edgetpu_files import edgetpu_path
     from .source import load_source, read_words
 
     if model.suffix != ".keras":

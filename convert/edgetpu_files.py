@@ -7,14 +7,10 @@ import click
 from ..edge.contract import load_model
 from ..edge.errors import FerEdgeError, ModelError
 from ..edge.files import replacing
+from ..edge.tpu import edgetpu_path
 from .describe import read_model_file
 from .edgetpu import adopt, compile_commands, compile_edgetpu, find_compiler
 from .edgetpu_log import COMPILER
-
-
-def edgetpu_path(model: Path) -> Path:
-    """Where the compiled form of a model goes: ``model.tflite`` -> ``model_edgetpu.tflite``."""
-    return model.with_name(f"{model.stem}_edgetpu.tflite")
 
 
 def compile_file(

@@ -1,10 +1,13 @@
 """Emotions from training crops: thin over :mod:`.runtime`, ruled by the model's contract."""
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .accelerator import Accelerator, demo_crops, require_same_answers, require_same_tensors
 from .contract import ModelContract, load_model
 from .errors import ModelError
 from .framing import FER2013, resized, to_float, to_int8
@@ -12,6 +15,8 @@ from .models import model_path
 from .records import EmotionScores, Image
 from .runtime import load_network
 from .trust import require_harmless
+
+_log = logging.getLogger(__name__)
 
 
 def probabilities(outputs: NDArray[np.float32], contract: ModelContract) -> NDArray[np.float64]:
@@ -33,7 +38,14 @@ def probabilities(outputs: NDArray[np.float32], contract: ModelContract) -> NDAr
 
 
 class EmotionClassifier:
-    """A loaded emotion model. It belongs to one thread."""
+    """A loaded emotion model. It belongs to one thread, but for ``close`` and ``renew``.
+
+    Attributes:
+        contract: Of the model.
+        runtime: ``litert`` or ``tflite``.
+        accelerator: What answers in place of the CPU, or None.
+        lost: How many accelerators were given up: 0 or 1.
+    """
 
     def __init__(
         self,
@@ -54,8 +66,12 @@ class EmotionClassifier:
                 f"{contract.framing!r} crops ({contract.name})."
             )
         self.contract = contract
+        self._content, self._threads = content, threads
         self._network = load_network(content, runtime=runtime, threads=threads)
         self.runtime = self._network.runtime
+        self.accelerator: Accelerator | None = None
+        self.lost = 0
+        self._say: Callable[[str], None] = _log.warning
         width, height = contract.input_size_wh
         expected = (1, height, width, contract.input_channels)
         found = self._network.input
@@ -104,20 +120,81 @@ class EmotionClassifier:
         Returns:
             float32, ``(n, classes)``.
         """
+        inputs = self._inputs(faces)
+        accelerator = self.accelerator
+        if accelerator is not None:
+            try:
+                return accelerator.run(inputs)
+            except ModelError as exc:
+                self._give_up(accelerator, str(exc))
+        return self._on_cpu(inputs)
+
+    def classify(self, faces: Image) -> list[EmotionScores]:
+        """The emotion probabilities of each face; ``faces`` as for :meth:`outputs`."""
+        rows = probabilities(self.outputs(faces), self.contract)
+        return [EmotionScores(self.contract.labels, tuple(map(float, row))) for row in rows]
+
+    def accelerate(
+        self, accelerator: Accelerator, say: Callable[[str], None] | None = None
+    ) -> None:
+        """Let something else answer, after it has answered for the demo faces as the CPU does.
+
+        When it fails later, the CPU answers for the faces in hand and from then on.
+
+        Args:
+            accelerator: Becomes this classifier's to close, also where it is refused.
+            say: Takes the sentence that it was given up; the log by default.
+
+        Raises:
+            ModelError: It has another input or output, other answers, or fails.
+        """
+        try:
+            require_same_tensors(accelerator, self._network.input, self._network.output)
+            inputs = self._inputs(demo_crops(self.size_wh))
+            expected, found = self._on_cpu(inputs), accelerator.run(inputs)
+            require_same_answers(expected, found, self._network.output.scale)
+        except BaseException:
+            accelerator.close()
+            raise
+        self._say = say or self._say
+        self.accelerator = accelerator
+
+    def renew(self) -> "EmotionClassifier":
+        """Another one from the same bytes, sharing nothing with this one, on the CPU.
+
+        An accelerator of this one is closed: two cannot hold it, and whatever made this classifier
+        hang may have been its doing.
+        """
+        if self.accelerator is not None:
+            self._give_up(self.accelerator, "the classifier that used it is being replaced.")
+        return EmotionClassifier(
+            self._content, self.contract, runtime=self.runtime, threads=self._threads
+        )
+
+    def close(self) -> None:
+        """Release the accelerator; without one there is nothing to release."""
+        accelerator, self.accelerator = self.accelerator, None
+        if accelerator is not None:
+            accelerator.close()
+
+    def _inputs(self, faces: Image) -> NDArray:
         tensor = self._network.input
         faces = resized(faces, self.size_wh)
         if tensor.dtype == np.int8:
             inputs = to_int8(faces, tensor.scale, tensor.zero_point)
         else:
             inputs = to_float(faces)
-        if self.contract.input_channels == 3:
-            inputs = np.repeat(inputs, 3, axis=-1)
-        answers = np.empty((len(faces), len(self.contract.labels)), np.float32)
-        for index in range(len(faces)):
+        return np.repeat(inputs, 3, axis=-1) if self.contract.input_channels == 3 else inputs
+
+    def _on_cpu(self, inputs: NDArray) -> NDArray[np.float32]:
+        answers = np.empty((len(inputs), len(self.contract.labels)), np.float32)
+        for index in range(len(inputs)):
             answers[index] = self._network.run(inputs[index : index + 1])[0]
         return answers
 
-    def classify(self, faces: Image) -> list[EmotionScores]:
-        """The emotion probabilities of each face; ``faces`` as for :meth:`outputs`."""
-        rows = probabilities(self.outputs(faces), self.contract)
-        return [EmotionScores(self.contract.labels, tuple(map(float, row))) for row in rows]
+    def _give_up(self, accelerator: Accelerator, why: str) -> None:
+        # None where it was closed from another thread in the middle of a call: that is no loss.
+        if self.accelerator is accelerator:
+            self.close()
+            self.lost += 1
+            self._say(f"The {accelerator.name} is given up, the CPU goes on: {why}")

@@ -4,16 +4,14 @@ Only click is imported at the top. The commands of the other folders are named a
 loaded when they are called, so that a device needs none of what they need.
 """
 
-import math
 import os
 import sys
+from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from .detectors import AUTO, BACKENDS, CHOICES
 from .errors import EXIT_INTERRUPTED, EXIT_OK, FerEdgeError, MissingExtraError
 from .version import __version__
 
@@ -27,6 +25,8 @@ class _Lazy(NamedTuple):
 
 
 _ELSEWHERE = {
+    "run": _Lazy("fer_edge.edge.run_cli", "", "Read emotions from a camera until it ends."),
+    "cameras": _Lazy("fer_edge.edge.cameras_cli", "", "List the cameras of this machine."),
     "train": _Lazy("fer_edge.training.cli", "train", "Train an emotion model on FER-2013."),
     "recipes": _Lazy("fer_edge.training.cli", "train", "List what `train` can train."),
     "evaluate": _Lazy(
@@ -39,8 +39,6 @@ _ELSEWHERE = {
     "models": _Lazy("fer_edge.edge.models_cli", "", "List and fetch models."),
     "benchmark": _Lazy("fer_edge.benchmarks.cli", "train", "Measure speed beside the usual way."),
 }
-# More than any camera gives, and frames of it still fit into memory.
-_MAX_SIDE_PX = 8192
 # A module that is missing because an extra is not installed; any other is a fault of ours.
 _OF_EXTRAS = {
     "jinja2",
@@ -126,153 +124,39 @@ def _open_standard_streams() -> None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
-def _finite(_ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"expected a finite number, got {value}", param=param)
-    return value
-
-
-class _Size(click.ParamType):
-    """``640x480`` as ``(640, 480)``."""
-
-    name = "WxH"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        parts = str(value).lower().split("x")
-        if isinstance(value, tuple):
-            return value
-        if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-            self.fail(f"expected a size such as 640x480, got {value!r}", param, ctx)
-        if max(int(part) for part in parts) > _MAX_SIDE_PX:
-            self.fail(f"expected at most {_MAX_SIDE_PX} pixels a side, got {value!r}", param, ctx)
-        return int(parts[0]), int(parts[1])
-
-
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="fer-edge")
 def cli() -> None:
     """Facial-emotion recognition on the edge: run it, train it, convert it, measure it.
 
-    Exit codes: 0 done, 1 error, 2 usage, 3 camera, 4 model, 5 quality gate, 130 Ctrl-C.
+    Exit codes: 0 done, 1 error, 2 usage, 3 camera, 4 model, 5 quality gate, 6 stuck
+    in native code, 130 Ctrl-C.
     """
-
-
-@cli.command()
-@click.option(
-    "--camera",
-    default="0",
-    show_default=True,
-    metavar="WHICH",
-    help="A number from `fer-edge cameras`, a clip, a picture, or `demo`.",
-)
-@click.option("--size", type=_Size(), default="640x480", show_default=True, help="To ask a camera.")
-@click.option(
-    "--fps", type=click.FloatRange(0.1, 1000), default=30.0, show_default=True, callback=_finite
-)
-@click.option("--model", metavar="NAME|FILE", help="A shipped model or a .tflite file.")
-@click.option("--contract", type=click.Path(path_type=Path), help="For a model without one inside.")
-@click.option(
-    "--detector",
-    type=click.Choice(CHOICES),
-    default=AUTO,
-    show_default=True,
-    help="; ".join(f"{name}: {kind.about}" for name, kind in BACKENDS.items())
-    + "; auto: the first of these that is here.",
-)
-@click.option(
-    "--detector-model",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="For yunet: a file of your own, which is not checked.",
-)
-@click.option(
-    "--detect-size",
-    type=_Size(),
-    default="320x240",
-    show_default=True,
-    help="Pictures are shrunk to fit into this to find faces: smaller is faster and misses small "
-    "ones.",
-)
-@click.option(
-    "--align/--no-align",
-    default=True,
-    show_default=True,
-    help="Level the eyes of a face before its emotion is read; yunet only.",
-)
-@click.option("--runtime", type=click.Choice(["auto", "litert", "tflite"]), default="auto")
-@click.option("--threads", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--jsonl", metavar="FILE|-", help="Write a JSON line a result; - is standard output.")
-@click.option("--record", type=click.Path(path_type=Path), metavar="OUT.mp4", help="Write a clip.")
-@click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
-@click.option("--window/--no-window", default=None, help="Default: where OpenCV has one.")
-@click.option("--frames", type=click.IntRange(1), help="End after so many results.")
-@click.option(
-    "--duration",
-    type=click.FloatRange(0.0, min_open=True),
-    callback=_finite,
-    help="End after S seconds.",
-)
-def run(
-    camera: str,
-    size: tuple[int, int],
-    fps: float,
-    model: str | None,
-    contract: Path | None,
-    detector: str,
-    detector_model: Path | None,
-    detect_size: tuple[int, int],
-    align: bool,
-    runtime: str,
-    threads: int,
-    jsonl: str | None,
-    record: Path | None,
-    overwrite: bool,
-    window: bool | None,
-    frames: int | None,
-    duration: float | None,
-) -> None:
-    """Read emotions from a camera until it ends, q, Ctrl-C or SIGTERM."""
-    from .cameras import open_camera
-    from .classifier import EmotionClassifier
-    from .detectors import open_detector
-    from .run import Outputs, run_loop
-
-    outputs = Outputs(jsonl=jsonl, record=record, overwrite=overwrite, window=window)
-    classifier = EmotionClassifier.open(model, contract=contract, runtime=runtime, threads=threads)
-    finder = open_detector(detector, size_wh=detect_size, model=detector_model)
-    with open_camera(camera, size_wh=size, fps=fps) as opened:
-        code = run_loop(
-            opened, finder, classifier, outputs, align=align, frames=frames, duration_s=duration
-        )
-    click.get_current_context().exit(code)
-
-
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def cameras(as_json: bool) -> None:
-    """List the cameras of this machine; their position is what --camera takes."""
-    import json
-    from dataclasses import asdict
-
-    from .cameras import list_cameras
-    from .errors import CameraError
-
-    found = list_cameras()
-    if as_json:
-        click.echo(json.dumps([asdict(camera) for camera in found]))
-    else:
-        for camera in found:
-            click.echo(f"{camera.position}  {camera.kind}  {camera.address}  {camera.name}")
-    if not found and not as_json:
-        raise CameraError("No camera was found here. `fer-edge run --camera demo` needs none.")
 
 
 def main() -> None:
     """The console script."""
     _open_standard_streams()
-    cli(prog_name="fer-edge")
+    try:
+        cli(prog_name="fer-edge")
+    except SystemExit as exc:
+        _leave_if_hung(exc.code)
+        raise
+
+
+def _leave_if_hung(code: object) -> None:
+    """End the process at once where a native call still holds a thread.
+
+    Python's own end would take modules apart under it, and wait for what the library keeps locked.
+    """
+    from .worker import hung
+
+    if names := hung():
+        click.echo(f"fer-edge: left behind, in a native call: {', '.join(names)}", err=True)
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code if isinstance(code, int) else EXIT_OK if code is None else 1)
 
 
 if __name__ == "__main__":

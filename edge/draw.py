@@ -1,63 +1,102 @@
 """Boxes, labels and scores drawn into a picture so that they can be read. Pure."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import cv2
 import numpy as np
 
+from .quality import BLURRED, CUT, SMALL
 from .records import Image, Reading
 
 # Dark text on a light plate reads on any background; one colour for all emotions, because colours
-# for seven of them are told apart by few people.
-_PLATE_BGR, _TEXT_BGR = (80, 220, 255), (20, 20, 20)
+# for seven of them are told apart by few people. A grey plate where nothing is said.
+_PLATE_BGR, _MUTE_BGR, _TEXT_BGR = (80, 220, 255), (205, 205, 205), (20, 20, 20)
 _FONT = cv2.FONT_HERSHEY_DUPLEX
+_FLAWS = {SMALL: "too small", CUT: "cut by the border", BLURRED: "blurred"}
+# More are not told apart, and the box of a wild detection has sides of any length.
+_MOST_DASHES = 100
+
+
+def describe(reading: Reading) -> str:
+    """What is said of a face in a few words: ``happy 70%``, ``too small``, ``sad 60%, blurred``."""
+    said = [f"{reading.label} {reading.score:.0%}"] if reading.label is not None else []
+    if reading.flaw:
+        said.append(_FLAWS.get(reading.flaw, reading.flaw))
+    return ", ".join(said) or "not read yet"
 
 
 def annotate(image: Image, readings: Sequence[Reading]) -> Image:
     """Return a copy of a picture with each face boxed and named.
 
+    A whole box is a face that was detected in this frame; one with its corners only was followed
+    there by its motion; a dashed one is marked as not fit to be read.
+
     Args:
-        image: uint8, ``(height, width, 3)``, blue-green-red.
+        image: uint8, ``(height, width, 3)``, blue-green-red; or grey, ``(height, width)``.
         readings: What was read in it.
 
     Returns:
-        uint8 of the same shape.
+        uint8, ``(height, width, 3)``, blue-green-red.
     """
-    canvas = image.copy()
-    height, width = canvas.shape[:2]
+    if image.ndim == 2:
+        canvas = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    else:
+        canvas = image.copy()
+    height = canvas.shape[0]
     # Text of about 1/26 of the picture's height, but never too small for a 240-line picture.
     scale = max(0.45, height / 800)
     thickness = max(1, round(height / 480))
-    for reading in readings:
-        x, y, w, h = reading.box.as_ints()
-        cv2.rectangle(canvas, (x, y), (x + w, y + h), _PLATE_BGR, thickness + 1)
-        _plate(canvas, f"{reading.label} {reading.score:.0%}", (x, y, h), scale, thickness, width)
+    # Labels last: where plates overlap they cover those that say less.
+    for reading in sorted(readings, key=lambda reading: reading.label is not None):
+        _outline(canvas, reading, thickness)
+        color = _PLATE_BGR if reading.label is not None else _MUTE_BGR
+        _plate(canvas, describe(reading), reading.box.as_ints()[:2], scale, thickness, color)
     return canvas
+
+
+def _outline(canvas: np.ndarray, reading: Reading, thickness: int) -> None:
+    """The box of a face, whole, dashed, or its corners."""
+    x, y, w, h = reading.box.as_ints()
+    if reading.face.detected and not reading.flaw:
+        cv2.rectangle(canvas, (x, y), (x + w, y + h), _PLATE_BGR, thickness + 1)
+        return
+    corners = np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h), (x, y)])
+    for start, end in pairwise(corners):
+        if reading.flaw:
+            dash = 6 * thickness
+            count = int(np.clip(np.abs(end - start).max() // (2 * dash), 3, _MOST_DASHES))
+            # From the first corner to the last, so that the corners are closed.
+            steps = np.linspace(0, 1, 2 * count).reshape(-1, 2)
+        else:
+            steps = np.array([(0, 0.25), (0.75, 1)])
+        for piece in steps:
+            first, last = (np.rint(start + (end - start) * part).astype(int) for part in piece)
+            weight = thickness if reading.flaw else thickness + 1
+            cv2.line(canvas, first.tolist(), last.tolist(), _PLATE_BGR, weight)
 
 
 def _plate(
     canvas: np.ndarray,
     text: str,
-    place: tuple[int, int, int],
+    corner: tuple[int, int],
     scale: float,
     thickness: int,
-    width: int,
+    color: tuple[int, int, int],
 ) -> None:
     """A line of text on a plate above the box, or inside it where there is no room above."""
-    x, y, _ = place
-    (text_w, text_h), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
-    pad = max(3, text_h // 3)
-    plate_w, plate_h = text_w + 2 * pad, text_h + baseline + 2 * pad
+    x, y = corner
+    width = canvas.shape[1]
+    while True:
+        (text_w, text_h), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
+        pad = max(3, text_h // 3)
+        plate_w, plate_h = text_w + 2 * pad, text_h + baseline + 2 * pad
+        if plate_w <= width or ", " not in text:
+            break
+        # The label is worth more than why it is not a fresh one.
+        text = text.rpartition(", ")[0]
     left = min(max(0, x), max(0, width - plate_w))
     top = y - plate_h if y - plate_h >= 0 else max(0, y)
-    cv2.rectangle(canvas, (left, top), (left + plate_w, top + plate_h), _PLATE_BGR, cv2.FILLED)
-    cv2.putText(
-        canvas,
-        text,
-        (left + pad, top + pad + text_h),
-        _FONT,
-        scale,
-        _TEXT_BGR,
-        thickness,
-        cv2.LINE_AA,
-    )
+    cv2.rectangle(canvas, (left, top), (left + plate_w, top + plate_h), color, cv2.FILLED)
+    place = (left + pad, top + pad + text_h)
+    cv2.putText(canvas, text, place, _FONT, scale, _TEXT_BGR, thickness, cv2.LINE_AA)

@@ -8,11 +8,14 @@
     ├── MissingExtraError   1   a feature whose pip extra is not installed
     ├── UsageError          2   arguments that contradict each other
     ├── CameraError         3   no camera, or one that stopped delivering
+    │   └── CameraEndedError  3   … and that cannot be opened again
     ├── ModelError          4   a model that is missing, damaged or not what it says
-    └── GateError           5   a model that was made, measured and found not good enough
+    ├── GateError           5   a model that was made, measured and found not good enough
+    └── StuckError          6   a stage of the loop that hangs again and again
 
 Beside these: 0 is done (the end of a file, ``q``, SIGTERM and a closed pipe too), and 130 is
-Ctrl-C. A message says what was expected, what came, and what to do next.
+Ctrl-C. After 6 a supervisor starts the process anew. A message says what was expected, what came,
+and what to do next.
 """
 
 EXIT_OK = 0
@@ -49,6 +52,10 @@ class CameraError(FerEdgeError):
     exit_code = 3
 
 
+class CameraEndedError(CameraError):
+    """A source ended for good: a clip, standard input. There is no use in trying again."""
+
+
 class ModelError(FerEdgeError):
     """A model file is missing, damaged, without a contract, or not for this use."""
 
@@ -59,3 +66,9 @@ class GateError(FerEdgeError):
     """A model was made and measured, and is not good enough to be kept."""
 
     exit_code = 5
+
+
+class StuckError(FerEdgeError):
+    """Stages of the loop hung in native code too often; only a new process can help."""
+
+    exit_code = 6

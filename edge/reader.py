@@ -9,8 +9,9 @@ from .classifier import EmotionClassifier
 from .detectors import AUTO, open_detector
 from .errors import DataError
 from .framing import to_grey
-from .pipeline import crop_faces
+from .quality import QualityLimits
 from .records import Image, Reading
+from .stages import cut_faces
 
 
 class EmotionReader:
@@ -25,6 +26,7 @@ class EmotionReader:
         detector_model: Path | None = None,
         detect_size_wh: tuple[int, int] = (640, 480),
         align: bool = True,
+        limits: QualityLimits | None = None,
         runtime: str = "auto",
         threads: int = 1,
     ):
@@ -39,6 +41,7 @@ class EmotionReader:
             detect_size_wh: Width and height in pixels that pictures are shrunk to fit into for it.
                 Larger than in the loop, because a single picture has time and no second chance.
             align: Whether to level the eyes of a face whose detector gives landmarks.
+            limits: What a face needs to be read; others are marked. None is the default.
             runtime: ``auto``, ``litert`` or ``tflite``.
             threads: CPU threads of one classification.
 
@@ -50,7 +53,7 @@ class EmotionReader:
             model, contract=contract, runtime=runtime, threads=threads
         )
         self._detector = open_detector(detector, size_wh=detect_size_wh, model=detector_model)
-        self._align = align
+        self._align, self._limits = align, limits or QualityLimits()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -59,6 +62,8 @@ class EmotionReader:
 
     def read(self, picture: str | Path | Image) -> list[Reading]:
         """Read the faces of a picture, largest first; an empty list where none is found.
+
+        A face that is too small, cut by the border or blurred has a ``flaw`` and no label.
 
         Args:
             picture: A file, or a uint8 array: ``(height, width, 3)`` in blue-green-red order, as
@@ -77,7 +82,20 @@ class EmotionReader:
                 f"{image.dtype} of {image.shape}."
             )
         faces = self._detector.detect(image)
-        framing, size_wh = self._detector.framing, self._classifier.size_wh
-        crops = crop_faces(to_grey(image), faces, framing, size_wh, align=self._align)
-        scores = self._classifier.classify(crops)
-        return [Reading(*pair) for pair in zip(faces, scores, strict=True)]
+        cut = cut_faces(
+            to_grey(image),
+            faces,
+            self._detector.framing,
+            self._classifier.size_wh,
+            align=self._align,
+            limits=self._limits,
+        )
+        good = [index for index, reason in enumerate(cut.flaws) if not reason]
+        scores = dict(zip(good, self._classifier.classify(cut.crops[good]), strict=True))
+        readings = []
+        for index, face in enumerate(faces):
+            read = scores.get(index)
+            label = read.label if read else None
+            size_px, reason = cut.sizes_px[index], cut.flaws[index]
+            readings.append(Reading(face, size_px, label, read, read, reason))
+        return readings

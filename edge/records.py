@@ -54,15 +54,28 @@ class Frame:
 
     Attributes:
         index: Position in the stream, counted from 0 and without gaps by the camera.
-        image: uint8, ``(height, width, 3)`` in OpenCV's blue-green-red order.
-        captured_ns: Monotonic time at which the camera handed the picture over.
+        image: uint8, ``(height, width, 3)`` in OpenCV's blue-green-red order; or grey,
+            ``(height, width)``, of a camera that was opened without colour.
+        captured_ns: Monotonic time at which the picture was taken where the camera tells that,
+            else at which it was handed over.
         captured_unix_s: The same moment on the wall clock, in seconds since 1970 (UTC).
+        luma: The grey picture of the same moment and size, where the camera delivers it beside
+            the colours at no cost (the Y plane of a CSI camera); else None.
+        stream_ns: When the picture is due in its own stream, in nanoseconds from any start, where
+            that is not when it was captured: a clip is read faster than it was filmed. Else None.
     """
 
     index: int
     image: Image
     captured_ns: int
     captured_unix_s: float
+    luma: Image | None = None
+    stream_ns: int | None = None
+
+    @property
+    def time_ns(self) -> int:
+        """The time that tracking and smoothing go by, in nanoseconds from any start."""
+        return self.captured_ns if self.stream_ns is None else self.stream_ns
 
     @property
     def size_wh(self) -> tuple[int, int]:
@@ -114,20 +127,31 @@ class EmotionScores:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Reading:
-    """A face with what was read from it."""
+    """A face with what was read from it.
+
+    Attributes:
+        face: Where it is, who it is, and whether it was detected or followed.
+        size_px: Side of its training square in the frame, in pixels: what there is to read from.
+        label: The emotion that is said of the face, held against flicker; or None where nothing
+            is known of it.
+        scores: Its probabilities, smoothed over time; or None as :attr:`label`.
+        raw: The probabilities of this frame alone; None where it was not read in this frame.
+        flaw: Why it was not read: ``"small"``, ``"cut"`` (by the border) or ``"blurred"``; or "".
+    """
 
     face: Face
-    scores: EmotionScores
-
-    @property
-    def label(self) -> str:
-        """The most likely emotion."""
-        return self.scores.label
+    size_px: float
+    label: str | None = None
+    scores: EmotionScores | None = None
+    raw: EmotionScores | None = None
+    flaw: str = ""
 
     @property
     def score(self) -> float:
-        """The probability of :attr:`label`, 0 to 1."""
-        return self.scores.score
+        """The smoothed probability of :attr:`label`, 0 to 1; 0 where there is none."""
+        if self.scores is None or self.label is None:
+            return 0.0
+        return self.scores.values[self.scores.labels.index(self.label)]
 
     @property
     def box(self) -> Box:
@@ -135,7 +159,8 @@ class Reading:
         return self.face.box
 
     def __repr__(self) -> str:
-        return f"<Reading {self.label} {self.score:.2f} at {self.box.as_ints()}>"
+        said = f"{self.label} {self.score:.2f}" if self.label else self.flaw or "unread"
+        return f"<Reading {said} at {self.box.as_ints()}>"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,20 +1,39 @@
-"""What ``fer-edge run`` does once everything is open: the loop with its sinks and its end."""
+"""What ``fer-edge run`` does: opens everything, runs the loop with its sinks, and ends."""
 
 import sys
 import threading
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from .cameras import Camera
-from .errors import EXIT_OK
+from .board import BoardMonitor
+from .cameras import Camera, open_camera
+from .classifier import EmotionClassifier
+from .detectors import Detector
+from .errors import EXIT_OK, SinkError
 from .memory import keep_frames_out_of_heaps
-from .pipeline import Finder, Namer, Pipeline, Sink
+from .pipeline import Pipeline
 from .signals import stopping_on_signals
+from .sinks.group import SinkGroup
 from .sinks.jsonl import JsonLinesSink
-from .sinks.status import StatusSink
+from .sinks.status import StatusSink, rates_line
 from .sinks.video import VideoSink
 from .sinks.window import WindowSink, why_no_window
+from .stages import LoopSettings
+from .supervisor import Supervisor
+
+
+@dataclass(frozen=True, slots=True)
+class CameraChoice:
+    """The camera that the user asked for, and how; see :func:`.cameras.open_camera`."""
+
+    source: str
+    size_wh: tuple[int, int] | None = None
+    fps: float | None = None
+    rotate: int = 0
+    mirror: bool = False
+    realtime: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,64 +52,153 @@ class Outputs:
     overwrite: bool = False
     window: bool | None = None
 
+    @property
+    def shows(self) -> bool:
+        """Whether a window is to be opened."""
+        return self.window or (self.window is None and why_no_window() is None)
 
-def run_loop(
-    camera: Camera,
-    detector: Finder,
-    classifier: Namer,
-    outputs: Outputs,
-    *,
-    align: bool = True,
-    frames: int | None = None,
-    duration_s: float | None = None,
-) -> int:
-    """Run until the camera ends, or a limit, ``q`` or a signal comes.
+    @property
+    def need_colour(self) -> bool:
+        """Whether somebody looks at the pictures."""
+        return self.record is not None or self.shows
 
-    Args:
-        camera: Opened; closing it is the caller's.
-        detector: Finds the faces.
-        classifier: Names their emotions.
+    @property
+    def live_status(self) -> bool | None:
+        """Whether the status is redrawn in place; None leaves that to the terminal."""
+        # JSON lines on a terminal scroll, and a table that redraws itself would fight with them.
+        on_terminal = sys.stdout is not None and sys.stdout.isatty()
+        return False if self.jsonl == "-" and on_terminal else None
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """All that one run is.
+
+    Attributes:
+        camera: Where the frames come from.
+        open_detector: Opens what finds the faces.
+        open_classifier: Opens what names their emotions; it is told where to say what people should
+            know.
         outputs: Where results go.
-        align: Whether to level the eyes of faces with landmarks.
+        settings: How the loop looks at faces.
         frames: End after so many results.
         duration_s: End after so many seconds.
+    """
+
+    camera: CameraChoice
+    open_detector: Callable[[], Detector]
+    open_classifier: Callable[[Callable[[str], None]], EmotionClassifier]
+    outputs: Outputs = field(default_factory=Outputs)
+    settings: LoopSettings = field(default_factory=LoopSettings)
+    frames: int | None = None
+    duration_s: float | None = None
+
+
+class _Stopped(BaseException):
+    """A signal came while things were being opened."""
+
+
+def run_loop(plan: RunPlan) -> int:
+    """Run until the camera ends, or a limit, ``q`` or a signal comes.
 
     Returns:
         The exit code: 0, or 130 after Ctrl-C.
 
     Raises:
-        FerEdgeError: A sink cannot be opened or written, or camera or model failed.
-        BrokenPipeError: The reader of the standard output has left.
+        FerEdgeError: Something cannot be opened, or it failed and nothing could take its place.
+        BrokenPipeError: The reader of the standard output has left, and nothing else comes out.
     """
     keep_frames_out_of_heaps()
-    pipeline = Pipeline(camera, detector, classifier, align=align)
-    with ExitStack() as stack:
-        # First, so that it still listens while the sinks below close their files.
-        heard = stack.enter_context(stopping_on_signals(pipeline.stop))
-        sinks = _open_sinks(stack, pipeline, camera, outputs)
-        if duration_s is not None:
-            # A wait of over 292 years overflows.
-            timer = threading.Timer(min(duration_s, threading.TIMEOUT_MAX), pipeline.stop)
-            timer.daemon = True
-            timer.start()
-            stack.callback(timer.cancel)
-        left = frames
-        for result in pipeline.results():
-            for sink in sinks:
-                sink.write(result)
-            if left is not None:
-                left -= 1
-                if left <= 0:
-                    pipeline.stop()
+    stopper = _Stopper()
+    # First, so that it still listens while the sinks close their files.
+    with stopping_on_signals(stopper.stop) as heard, suppress(_Stopped), ExitStack() as stack:
+        _run(plan, stack, stopper)
     return EXIT_OK if heard.exit_code is None else heard.exit_code
 
 
-def _open_sinks(
-    stack: ExitStack, pipeline: Pipeline, camera: Camera, outputs: Outputs
-) -> list[Sink]:
-    sinks: list[Sink] = []
+class _Stopper:
+    """Ends whatever is going on: the opening by an exception, the loop by asking it to."""
+
+    def __init__(self) -> None:
+        self.pipeline: Pipeline | None = None
+
+    def stop(self) -> None:
+        """Called by the handler of a signal, in the main thread."""
+        if self.pipeline is None:
+            raise _Stopped
+        self.pipeline.stop()
+
+
+def _run(plan: RunPlan, stack: ExitStack, stopper: _Stopper) -> None:
+    voice = _Voice()
+    detector = plan.open_detector()
+    classifier = stack.enter_context(closing(plan.open_classifier(voice.say)))
+    colour = detector.colour or plan.outputs.need_colour
+    camera = stack.enter_context(_open(plan.camera, voice.say, colour=colour))
+    pipeline = Pipeline(camera, detector, classifier, plan.settings, say=voice.say)
+    sinks = stack.enter_context(SinkGroup(voice.say))
+    board = BoardMonitor(voice.say)
+    stack.callback(board.close)
+    voice.status = StatusSink(
+        pipeline.snapshot,
+        camera=camera.name,
+        live=plan.outputs.live_status,
+        board=board.summary_line,
+    )
+    _add_sinks(sinks, plan.outputs, camera, pipeline, voice.status)
+    supervisor = stack.enter_context(Supervisor.from_environment())
+    if plan.duration_s is not None:
+        # A wait of over 292 years overflows.
+        timer = threading.Timer(min(plan.duration_s, threading.TIMEOUT_MAX), pipeline.stop)
+        timer.daemon = True
+        timer.start()
+        stack.callback(timer.cancel)
+    stopper.pipeline = pipeline
+    left = plan.frames
+    for result in pipeline.results():
+        sinks.write(result)
+        supervisor.delivered(lambda: rates_line(pipeline.snapshot()))
+        board.poll()
+        if left is not None:
+            left -= 1
+            if left <= 0:
+                pipeline.stop()
+
+
+class _Voice:
+    """Where people are told things: standard error, in step with the status once that is there."""
+
+    def __init__(self) -> None:
+        self.status: StatusSink | None = None
+
+    def say(self, text: str) -> None:
+        """Say a sentence; from any thread."""
+        if self.status is None:
+            print(f"fer-edge: {text}", file=sys.stderr, flush=True)
+        else:
+            self.status.say(text)
+
+
+def _open(choice: CameraChoice, say: Callable[[str], None], *, colour: bool) -> Camera:
+    return open_camera(
+        choice.source,
+        size_wh=choice.size_wh,
+        fps=choice.fps,
+        colour=colour,
+        rotate=choice.rotate,
+        mirror=choice.mirror,
+        realtime=choice.realtime,
+        say=say,
+    )
+
+
+def _add_sinks(
+    sinks: SinkGroup, outputs: Outputs, camera: Camera, pipeline: Pipeline, status: StatusSink
+) -> None:
     if outputs.jsonl is not None:
-        sinks.append(stack.enter_context(JsonLinesSink(outputs.jsonl, overwrite=outputs.overwrite)))
+        target = "the standard output" if outputs.jsonl == "-" else outputs.jsonl
+        sink = JsonLinesSink(outputs.jsonl, overwrite=outputs.overwrite)
+        sinks.add(f"JSON lines to {target}", sink)
     if outputs.record is not None:
         video = VideoSink(
             outputs.record,
@@ -98,11 +206,13 @@ def _open_sinks(
             paced=not camera.lossless,
             overwrite=outputs.overwrite,
         )
-        sinks.append(stack.enter_context(video))
-    if outputs.window or (outputs.window is None and why_no_window() is None):
-        sinks.append(stack.enter_context(WindowSink(on_quit=pipeline.stop)))
-    # JSON lines on a terminal scroll, and a table that redraws itself would fight with them.
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()
-    live = False if outputs.jsonl == "-" and on_terminal else None
-    sinks.append(stack.enter_context(StatusSink(pipeline.snapshot, camera=camera.name, live=live)))
-    return sinks
+        sinks.add(f"The recording {outputs.record}", video)
+    if outputs.shows:
+        try:
+            sinks.add("The window", WindowSink(on_quit=pipeline.stop))
+        except SinkError as error:
+            # One that nobody asked for, on a screen that is gone, is no reason not to run.
+            if outputs.window:
+                raise
+            status.say(str(error))
+    sinks.add("The status", status, counts=False)

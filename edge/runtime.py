@@ -4,9 +4,11 @@ An interpreter belongs to one thread: two that call one get ``There is at least 
 internal data``, at random.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ RUNTIMES = {
 # library, or built against another NumPy, which it tells by AttributeError or SystemError and only
 # when an interpreter is built.
 _UNUSABLE = (ImportError, OSError, AttributeError, SystemError)
+EDGETPU_OPERATION = "edgetpu-custom-op"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,20 @@ class TensorInfo:
     dtype: np.dtype
     scale: float
     zero_point: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """A shared library that runs a model, or a part of it, elsewhere than on the CPU.
+
+    Attributes:
+        library: Its path, or a name for the dynamic loader. Loading it runs its code, which may end
+            the process: only in a child (:mod:`.tpu_child`).
+        options: What it understands.
+    """
+
+    library: str
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class Network:
@@ -69,16 +86,19 @@ class Network:
         return raw.astype(np.float32)
 
 
-def load_network(content: bytes, *, runtime: str = "auto", threads: int = 1) -> Network:
+def load_network(
+    content: bytes, *, runtime: str = "auto", threads: int = 1, delegate: Delegate | None = None
+) -> Network:
     """Build an interpreter for a model.
 
     Args:
         content: The bytes of a ``.tflite`` file, checked before (``contract.load_model``).
         runtime: ``litert``, ``tflite``, or ``auto``: the first of them that works here.
         threads: CPU threads of one call. One is fastest for nets of a few million multiply-adds.
+        delegate: Runs what it can of the model. What it writes to standard error stays there.
 
     Raises:
-        ModelError: No runtime works here, or it refuses the model.
+        ModelError: No runtime works here, or it refuses the model or the delegate.
         UsageError: There is no runtime of that name.
     """
     if runtime != "auto" and runtime not in RUNTIMES:
@@ -89,15 +109,23 @@ def load_network(content: bytes, *, runtime: str = "auto", threads: int = 1) -> 
     failures = []
     for name in wanted:
         try:
-            interpreter_class = import_module(RUNTIMES[name]).Interpreter
+            module = import_module(RUNTIMES[name])
+            options: dict[str, Any] = {"model_content": content, "num_threads": threads}
+            if delegate is not None:
+                options["experimental_delegates"] = [_load_delegate(module, delegate)]
             # Both tell on standard error which delegate they chose.
-            with native_stderr_silenced():
-                interpreter = interpreter_class(model_content=content, num_threads=threads)
+            with native_stderr_silenced() if delegate is None else nullcontext():
+                interpreter = module.Interpreter(**options)
                 interpreter.allocate_tensors()
             return Network(interpreter, name)
         except _UNUSABLE as exc:
             failures.append(f"{name}: {exc}")
         except (ValueError, RuntimeError) as exc:
+            if delegate is None and EDGETPU_OPERATION in str(exc):
+                raise ModelError(
+                    "The model was compiled for the Edge TPU. Pass the int8 model that it was "
+                    "compiled from: the compiled one beside it is found by itself."
+                ) from exc
             # RuntimeError also wraps what NumPy 2 does to tflite-runtime; only the text tells.
             if "numpy" not in str(exc).lower():
                 raise ModelError(f"{name} refuses the model: {exc}") from exc
@@ -107,6 +135,15 @@ def load_network(content: bytes, *, runtime: str = "auto", threads: int = 1) -> 
         f"`pip install ai-edge-litert`, or on Python 3.11 `pip install "
         f'"fer-edge[tflite-runtime]"`.'
     )
+
+
+def _load_delegate(module: ModuleType, delegate: Delegate) -> Any:
+    try:
+        return module.load_delegate(delegate.library, dict(delegate.options))
+    except (OSError, ValueError, AttributeError) as exc:
+        # A library that is not there or no delegate, or one that finds no device.
+        said = " ".join(str(exc).split())
+        raise ModelError(f"The delegate {delegate.library} cannot be used: {said}.") from exc
 
 
 def _only(details: Sequence[dict], what: str) -> TensorInfo:

@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,8 @@ MEMORY_MB = 1024
 _MAX_ANSWER_BYTES = 16 << 20
 _MAX_LOG_BYTES = 64 << 10
 _READ_BYTES = 1 << 16
+# What is killed is gone within milliseconds.
+_DEATH_S = 1.0
 # What a C++ library says when the limit is reached, on its way to abort().
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "out of memory", "Cannot allocate memory")
 
@@ -59,29 +62,36 @@ def run_in_child(
         letter.write(json.dumps(head).encode() + b"\n")
         pickle.dump((function, arguments), letter)
         letter.seek(0)
-        child = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps([str(folder) for folder in sys.path])],
-            stdin=letter,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            # A pool of threads takes 8 MB of stack each from the limit, and is not needed.
-            env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
-            # Its own group, so that what it started ends with it, and Ctrl-C reaches only us.
-            start_new_session=True,
-        )
+        child = start_child(_serve, stdin=letter, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             answer, log, in_time = _listen(child, time.monotonic() + timeout_s)
         finally:
-            _end(child)
+            end_child(child)
     if not in_time:
         raise ModelError(f"{what} did not end within {timeout_s:g} s and was stopped.")
     return _understand(answer, log, child.returncode, what, memory_mb)
 
 
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    f"from {__name__} import _serve; _serve()"
-)
+def start_child(function: Callable[[], None], **streams: Any) -> subprocess.Popen:
+    """Start Python anew, not a fork of this process, with a function that takes no arguments.
+
+    Args:
+        function: At the top of a module, which the child imports.
+        streams: ``stdin``, ``stdout`` and ``stderr`` as for :class:`subprocess.Popen`.
+    """
+    module, name = function.__module__, function.__name__
+    start = (
+        "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+        f"from {module} import {name}; {name}()"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", start, json.dumps([str(folder) for folder in sys.path])],
+        # A pool of threads takes 8 MB of stack each from the limit, and is not needed.
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        # Its own group, so that what it started ends with it, and Ctrl-C reaches only us.
+        start_new_session=True,
+        **streams,
+    )
 
 
 def _listen(child: subprocess.Popen, deadline: float) -> tuple[bytes, bytes, bool]:
@@ -109,13 +119,28 @@ def _listen(child: subprocess.Popen, deadline: float) -> tuple[bytes, bytes, boo
     return bytes(heard["answer"]), bytes(heard["log"]), True
 
 
-def _end(child: subprocess.Popen) -> None:
+def end_child(child: subprocess.Popen) -> None:
+    """Kill a child and all that it started, and close its pipes."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+    try:
+        child.wait(_DEATH_S)
+    except subprocess.TimeoutExpired:
+        # The kernel holds it in a call to a device: it dies when that ends, and we do not wait.
+        threading.Thread(target=child.wait, name="reaper", daemon=True).start()
     for pipe in (child.stdout, child.stderr):
         if pipe is not None:
             pipe.close()
+
+
+def how_it_ended(code: int) -> str:
+    """``SIGABRT`` or ``code 1``, from the return code of a child."""
+    if code >= 0:
+        return f"code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
 
 
 def _understand(answer: bytes, log: bytes, code: int, what: str, memory_mb: int) -> Any:
@@ -124,18 +149,15 @@ def _understand(answer: bytes, log: bytes, code: int, what: str, memory_mb: int)
     if code < 0:
         if any(hint in said for hint in _OUT_OF_MEMORY):
             raise ModelError(f"{what} needs more than {memory_mb} MB of memory.")
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        raise ModelError(f"{what} crashed the process that loaded it ({name}). {said}".strip())
+        how = how_it_ended(code)
+        raise ModelError(f"{what} crashed the process that loaded it ({how}). {said}".strip())
     try:
         document = json.loads(answer)
         if "result" in document:
             return document["result"]
         kind, message = str(document["error"]), str(document["message"])
     except (ValueError, KeyError, TypeError, RecursionError):
-        reason = f"ended the process that loaded it (code {code}) without an answer"
+        reason = f"ended the process that loaded it ({how_it_ended(code)}) without an answer"
         raise ModelError(f"{what} {reason}. {said}".strip()) from None
     if kind == "MemoryError" or any(hint in message for hint in _OUT_OF_MEMORY):
         raise ModelError(f"{what} needs more than {memory_mb} MB of memory.")
@@ -165,13 +187,18 @@ def _serve() -> None:
 
 
 def _limit(memory_mb: int, timeout_s: float) -> None:
+    limit_memory(memory_mb)
+    # In case the parent is killed and nobody stops the child.
+    _lower(resource.RLIMIT_CPU, int(timeout_s) + 5)
+    signal.alarm(int(timeout_s) + 30)
+
+
+def limit_memory(memory_mb: int = MEMORY_MB) -> None:
+    """Allow this process so much private memory, and no file with its memory when it crashes."""
     # RLIMIT_DATA counts private writable memory. RLIMIT_AS also counts what is only reserved: the
     # libraries and each thread's heap take gigabytes of addresses without using them.
     _lower(resource.RLIMIT_DATA, memory_mb << 20)
     _lower(resource.RLIMIT_CORE, 0)
-    # In case the parent is killed and nobody stops the child.
-    _lower(resource.RLIMIT_CPU, int(timeout_s) + 5)
-    signal.alarm(int(timeout_s) + 30)
 
 
 def _lower(what: int, limit: int) -> None:

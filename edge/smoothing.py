@@ -19,6 +19,8 @@ from .schedule import FrameClock
 DEFAULT_SECONDS = 0.3
 # Below this a probability is as good as none; its logarithm would outweigh all other frames.
 _LEAST = 1e-4
+# So long what was last read of a face is still said of it: it was blurred, or others came first.
+_HOLD_NS = 1_000_000_000
 # A face that was not read for so long has ended, whoever forgot to say so.
 _FORGET_NS = 10_000_000_000
 
@@ -71,8 +73,9 @@ class Smoothed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """A face: mean logarithms, the held label, who leads since when, and what was read last."""
+    """A face: what was said of it, mean logarithms, the held label, who leads since when."""
 
+    said: Smoothed
     mean: NDArray[np.float64]
     updated_ns: int
     label: int
@@ -111,6 +114,7 @@ class EmotionSmoother:
         self._hysteresis = default if hysteresis is None else hysteresis
         self._mirror = mirror and seconds > 0
         self._clock = FrameClock()
+        self._now_ns = 0
         self._states: dict[int, _State] = {}
 
     def __len__(self) -> int:
@@ -124,12 +128,12 @@ class EmotionSmoother:
 
         Args:
             faces: The number of each and its probabilities, all in the same order of labels.
-            captured_ns: Monotonic time of the frame, in nanoseconds.
+            captured_ns: Time of the frame, in nanoseconds.
 
         Returns:
             One for each, in their order.
         """
-        now_ns = self._clock.tick(captured_ns)
+        now_ns = self._now_ns = self._clock.tick(captured_ns)
         for number in [
             number
             for number, state in self._states.items()
@@ -137,6 +141,18 @@ class EmotionSmoother:
         ]:
             del self._states[number]
         return [self._one(number, scores, now_ns) for number, scores in faces]
+
+    def last(self, number: int) -> Smoothed | None:
+        """What was last said of a face, if that is less than a second ago; else None."""
+        state = self._states.get(number)
+        if state is None or self._now_ns - state.updated_ns > _HOLD_NS:
+            return None
+        return state.said
+
+    def unread_s(self, number: int) -> float:
+        """Seconds from the last reading of a face to the last :meth:`update`; or infinity."""
+        state = self._states.get(number)
+        return math.inf if state is None else (self._now_ns - state.updated_ns) / 1e9
 
     def mirrored(self, number: int) -> bool:
         """Whether the next crop of a face is to be mirrored before it is read."""
@@ -158,11 +174,11 @@ class EmotionSmoother:
             mean = before.mean + share * (logits - before.mean)
             smoothed = scores if share == 1.0 else _as_scores(mean, scores.labels)
         label, taken_ns, leader, leads_ns = _hold(before, smoothed, now_ns, self._hysteresis)
-        state = _State(
-            mean, now_ns, label, taken_ns, leader, leads_ns, mirrored=self.mirrored(number)
-        )
+        said = Smoothed(scores, smoothed, scores.labels[label])
+        mirrored = self.mirrored(number)
+        state = _State(said, mean, now_ns, label, taken_ns, leader, leads_ns, mirrored=mirrored)
         self._states[number] = state
-        return Smoothed(scores, smoothed, scores.labels[state.label])
+        return said
 
 
 def new_share(step_s: float, seconds: float) -> float:

@@ -23,6 +23,9 @@ class Snapshot:
         dropped: Frames that a newer one replaced, or that the end of the loop overtook.
         age_ms: Median age of the last 512 results when they were delivered.
         age_p95_ms: Their 95th percentile.
+        reconnects: How often a camera that had gone came back.
+        abandoned: Threads that were given up because a native call did not come back.
+        stretch: How much detections are spread because the machine does not keep up, from 1 on.
     """
 
     fps: dict[str, float]
@@ -32,6 +35,9 @@ class Snapshot:
     dropped: int
     age_ms: float
     age_p95_ms: float
+    reconnects: int = 0
+    abandoned: int = 0
+    stretch: float = 1.0
 
     @property
     def in_flight(self) -> int:

@@ -79,20 +79,22 @@ class _Track:
 class Tracker:
     """Gives each face the number of the one it overlaps most, greedily, or a new one.
 
-    It belongs to one thread. Numbers count from 1 and are never given twice.
+    It belongs to one thread. A number is never given twice.
     """
 
-    def __init__(self, *, strong_score: float = float("-inf")) -> None:
+    def __init__(self, *, strong_score: float = float("-inf"), first_id: int = 1) -> None:
         """Start without faces.
 
         Args:
             strong_score: A face that the detector gives less than this must be seen a second time
                 before it is reported; see :data:`STRONG_SCORES`. The default trusts the detector.
+            first_id: The number of the first face.
         """
         self._strong_score = strong_score
         self._clock = FrameClock()
         self._tracks: list[_Track] = []
-        self._next_id = 1
+        #: The number that the next face gets.
+        self.next_id = first_id
         #: Why a detection would help at once: "new" (a suspicion), "lost", "moved", or "" (not).
         self.doubt = ""
 
@@ -158,7 +160,7 @@ class Tracker:
         number = None if old is None else old.face.id
         # Seen twice, or strong enough.
         if number is None and (old is not None or face.score >= self._strong_score):
-            number, self._next_id = self._next_id, self._next_id + 1
+            number, self.next_id = self.next_id, self.next_id + 1
         return _Track(
             face=replace(face, id=number),
             detected_box=face.box,

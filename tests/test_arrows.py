@@ -51,7 +51,7 @@ LAZILY = {
     "edge": {"picamera2", "libcamera"},
     "convert": {"tensorflow", "keras"},
     "training": {"kagglehub", "pydot"},
-    "benchmarks": set(),
+    "benchmarks": {"fer"},
 }
 # What importing a cli.py may load, at its top and at the top of what of ours it imports there.
 CLI_TOP = {"click"}

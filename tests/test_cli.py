@@ -80,7 +80,7 @@ MISTAKES = [
     pytest.param("run", 3, "No camera was found here. ", marks=needs_no_camera),
     ("run --camera no-such.mp4", 3, "'no-such.mp4' does not exist"),
     ("run --camera -1", 3, "'-1' does not exist"),
-    ("run --camera folder.mp4", 3, "is a folder"),
+    ("run --camera folder.mp4", 3, "no picture. Expected files"),
     ("run --camera text.mp4", 3, "text.mp4 is no video"),
     ("run --camera text.txt", 3, "text.txt is no video"),
     ("run --camera text.png", 3, "text.png is no picture"),

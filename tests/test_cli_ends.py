@@ -172,7 +172,7 @@ def test_a_reader_that_leaves_is_a_good_end(tmp_path):
     done = shell(f"{shlex.join(DEMO)} --jsonl - | head -1", tmp_path)
 
     assert done.returncode == 0
-    assert json.loads(done.stdout)["schema"] == 1
+    assert json.loads(done.stdout)["schema"] == 2
     said = done.stderr.splitlines()
     assert all(line.startswith(("fer-edge: demo;", "fer-edge: ", "frame ")) for line in said)
     assert "results of" in said[-1], "something was said after the summary"
@@ -208,7 +208,7 @@ def test_closed_standard_streams_are_no_failure(tmp_path, closed):
 def test_without_standard_error_the_status_does_not_mix_with_the_lines(tmp_path):
     done = shell(f"{shlex.join(DEMO)} --frames 2 --jsonl - 2>&-", tmp_path)
 
-    assert [json.loads(line)["schema"] for line in done.stdout.splitlines()] == [1, 1]
+    assert [json.loads(line)["schema"] for line in done.stdout.splitlines()] == [2, 2]
 
 
 def test_without_standard_error_a_stuck_process_still_ends(tmp_path):

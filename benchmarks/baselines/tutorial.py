@@ -29,10 +29,17 @@ class KerasLike(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What was seen in a clip, over all its repetitions."""
+    """What was seen in a clip, over all its repetitions.
+
+    Attributes:
+        frames: Its frames.
+        faces: Faces found in them.
+        marked: Of these, those that were not read.
+    """
 
     frames: int
     faces: int
+    marked: int = 0
 
 
 def open_cascade() -> Any:

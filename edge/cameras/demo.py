@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import CameraError
+from ..framing import to_grey
 from ..records import Box, Frame, Image
 from . import CameraBase, make_frame
 
@@ -46,7 +47,12 @@ class DemoCamera(CameraBase):
     name = "demo"
 
     def __init__(
-        self, *, size_wh: tuple[int, int] = (640, 480), fps: float = 30.0, lossless: bool = False
+        self,
+        *,
+        size_wh: tuple[int, int] = (640, 480),
+        fps: float = 30.0,
+        lossless: bool = False,
+        colour: bool = True,
     ):
         """Load the seven faces.
 
@@ -54,6 +60,7 @@ class DemoCamera(CameraBase):
             size_wh: Size of the frames in pixels, 64x64 or more.
             fps: Frames a second; what a reader that is too slow misses is skipped, as by a camera.
             lossless: Hand out every frame as soon as it is asked for, without a clock.
+            colour: False hands out grey frames.
 
         Raises:
             CameraError: The size or the rate cannot be had, or the package is incomplete.
@@ -64,6 +71,7 @@ class DemoCamera(CameraBase):
                 f"{size_wh[0]}x{size_wh[1]} at {fps} frames/s."
             )
         self.size_wh, self.fps, self.lossless = size_wh, fps, lossless
+        self._colour = colour
         strip = cv2.imread(str(_ASSETS / "demo_faces.png"), cv2.IMREAD_GRAYSCALE)
         if strip is None:
             raise CameraError("The demo's faces are missing: fer-edge is not installed whole.")
@@ -82,9 +90,18 @@ class DemoCamera(CameraBase):
             wait = self._began_s + self._index / self.fps - now
             if wait > 0:
                 time.sleep(wait)
-        frame = make_frame(self._index, self.image(self._index))
+        image = self.image(self._index)
+        stream_ns = round(self._index * 1e9 / self.fps) if self.lossless else None
+        image = image if self._colour else to_grey(image)
+        frame = make_frame(self._index, image, stream_ns=stream_ns)
         self._index += 1
         return frame
+
+    def renew(self) -> "DemoCamera":
+        """The film from its beginning."""
+        return DemoCamera(
+            size_wh=self.size_wh, fps=self.fps, lossless=self.lossless, colour=self._colour
+        )
 
     def image(self, index: int) -> Image:
         """The picture with this index: uint8, ``(height, width, 3)``, blue-green-red."""

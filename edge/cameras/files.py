@@ -1,5 +1,8 @@
-"""Clips and single pictures. They are lossless: every frame is delivered."""
+"""Clips and single pictures. They are lossless unless they are played at their own rate."""
 
+import math
+import threading
+import time
 from pathlib import Path
 
 import cv2
@@ -9,48 +12,88 @@ from ..errors import CameraError, DataError
 from ..native_log import native_stderr_silenced
 from ..records import Frame, Image
 from . import CameraBase, make_frame
+from .capture import Capture
+from .mjpeg import decode_picture
+
+
+class Pace:
+    """Holds frames back until their time, and never makes up for lost time by waiting less."""
+
+    def __init__(self) -> None:
+        self._began_s: float | None = None
+        self._left = threading.Event()
+
+    def wait(self, due_s: float) -> None:
+        """Return when so many seconds of the clip have passed since the first call."""
+        now_s = time.monotonic()
+        if self._began_s is None:
+            self._began_s = now_s - due_s
+        self._left.wait(max(0.0, self._began_s + due_s - now_s))
+
+    def leave(self) -> None:
+        """End every wait, in whichever thread."""
+        self._left.set()
 
 
 class ClipCamera(CameraBase):
     """A video file, in any format that the installed OpenCV decodes."""
 
-    lossless = True
-
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, *, realtime: bool = False):
         """Open the clip and decode its first frame, so that a file that is none is refused here.
+
+        Args:
+            path: The file.
+            realtime: Hand out each frame at its time, as a camera does.
 
         Raises:
             CameraError: OpenCV cannot read it as a video.
         """
-        self.name = path.name
+        self.name, self.lossless = path.name, not realtime
         with native_stderr_silenced():
-            self._capture = cv2.VideoCapture(str(path), _file_backend())
-            good, image = self._capture.read() if self._capture.isOpened() else (False, None)
-        if not good or _is_text(path):
-            self._capture.release()
+            self._capture = Capture(str(path), _file_backend())
+            first = self._capture.read() if self._capture.opened else None
+        if first is None or _is_text(path):
+            self._capture.close()
             raise CameraError(
                 f"{path} is no video that this OpenCV can read. Expected a clip such as .mp4, .mkv "
                 f"or .gif, or a picture such as .jpg."
             )
-        self.fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self._first: Image | None = np.asarray(image, dtype=np.uint8)
-        self._index = 0
+        self.fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self._pace = Pace() if realtime else None
+        self._first: tuple[np.ndarray, int] | None = first
+        self._index, self._last_s = 0, -math.inf
 
     def read(self) -> Frame | None:
         """The next frame, or None at the end of the clip."""
-        image, self._first = self._first, None
-        if image is None:
-            good, decoded = self._capture.read()
-            if not good:
-                return None
-            image = np.asarray(decoded, dtype=np.uint8)
-        frame = make_frame(self._index, image)
+        picture, self._first = self._first, None
+        if picture is None:
+            picture = self._capture.read()
+        if picture is None:
+            return None
+        due_s, stream_ns = self._due_s(), None
+        if self._pace is None:
+            stream_ns = round(due_s * 1e9)
+        else:
+            self._pace.wait(due_s)
+        # Captured when it is handed out: nobody waits for the pictures of a clip before.
+        frame = make_frame(self._index, picture[0], stream_ns=stream_ns)
         self._index += 1
         return frame
 
     def close(self) -> None:
         """Close the file."""
-        self._capture.release()
+        if self._pace is not None:
+            self._pace.leave()
+        self._capture.close()
+
+    def _due_s(self) -> float:
+        """Place of the last frame in the clip, in seconds."""
+        place_s = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if place_s <= self._last_s:
+            # Streams without a container, such as .h264, have no times.
+            place_s = self._last_s + 1 / (self.fps if self.fps > 0 else 25.0)
+        self._last_s = place_s
+        return place_s
 
 
 class ImageCamera(CameraBase):
@@ -101,16 +144,20 @@ def read_image(path: Path) -> Image:
     Raises:
         DataError: The file cannot be read or is no picture.
     """
+    with native_stderr_silenced():
+        return decode_file(path)
+
+
+def decode_file(path: Path, *, colour: bool = True) -> Image:
+    """:func:`read_image` for a thread beside others: what libraries print is not held back.
+
+    Without colour the picture is grey, ``(height, width)``.
+    """
     try:
         encoded = np.fromfile(path, dtype=np.uint8)
     except OSError as exc:
         raise DataError(f"Cannot read the picture {path}: {exc.strerror}.") from exc
-    try:
-        with native_stderr_silenced():
-            image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if encoded.size else None
-    except cv2.error:
-        # A header that claims more pixels than OpenCV takes.
-        image = None
+    image = decode_picture(encoded, colour=colour)
     if image is None:
         raise DataError(f"{path} is no picture that this OpenCV can decode.")
-    return np.asarray(image, dtype=np.uint8)
+    return image

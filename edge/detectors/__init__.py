@@ -9,7 +9,7 @@ the command line can ask for the names.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from ..errors import UsageError
 
@@ -34,10 +34,25 @@ DETECT_SIZE_WH = (320, 240)
 
 
 class Detector(Protocol):
-    """What finds faces in a picture. It belongs to one thread."""
+    """What finds faces in a picture. It belongs to one thread.
+
+    Attributes:
+        name: One of :data:`DETECTORS`.
+        colour: Whether it finds more in colour than in grey.
+        framing: How its box leads to the training crop.
+    """
 
     name: str
+    colour: bool
     framing: "Framing"
+
+    def renew(self) -> Self:
+        """Another one like this, sharing nothing with it.
+
+        Raises:
+            ModelError: Its model is not there any more.
+        """
+        ...
 
     def detect(self, picture: "Image") -> "list[Face]":
         """The faces of one picture, largest first.

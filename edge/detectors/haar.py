@@ -29,7 +29,7 @@ _DOUBLE_IOU = 0.3
 class HaarDetector:
     """The embedded detector. Its box is the FER-2013 training crop, a little tighter."""
 
-    name = "haar"
+    name, colour = "haar", False
     # FER-2013 was cropped around faces that a cascade of this kind found. Measured on training
     # faces pasted into frames: docs/detectors.md.
     framing = Framing(side_per_w=0.525, side_per_h=0.525)
@@ -52,6 +52,10 @@ class HaarDetector:
                 f'Install it with `pip install "opencv-python-headless>=4.8.1,<5"`.'
             )
         self._cascade = cv2.CascadeClassifier(str(path))
+
+    def renew(self) -> "HaarDetector":
+        """Another one like this, sharing nothing with it."""
+        return HaarDetector(size_wh=self._size_wh)
 
     def detect(self, picture: Image) -> list[Face]:
         """The faces of one picture, largest first; the score is the cascade's last stage weight.

@@ -37,7 +37,7 @@ _OLDEST = (4, 8, 1)
 class YuNetDetector:
     """A small convolutional detector. Its box is tight: hairline to chin, cheek to cheek."""
 
-    name = "yunet"
+    name, colour = "yunet", True
     # Measured on training faces pasted into frames: docs/detectors.md. The mean of both sides,
     # because an open mouth lengthens the box and a turned head narrows it.
     framing = Framing(side_per_w=0.535, side_per_h=0.535, shift_y=-0.013)
@@ -75,6 +75,10 @@ class YuNetDetector:
                 f"{self._path} is no YuNet that OpenCV {cv2.__version__} can run "
                 f"({_reason(exc)}). `fer-edge models get yunet` fetches one."
             ) from exc
+
+    def renew(self) -> "YuNetDetector":
+        """Another one like this, sharing nothing with it."""
+        return YuNetDetector(self._path, size_wh=self._size_wh)
 
     def detect(self, picture: Image) -> list[Face]:
         """The faces of one picture, largest first, with landmarks; scores are 0 to 1.

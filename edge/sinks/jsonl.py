@@ -1,18 +1,20 @@
-"""Results as JSON lines, schema version 1: documented in docs/json-lines.md."""
+"""Results as JSON lines, schema version 2: documented in docs/json-lines.md."""
 
 import json
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 from typing import Any, Self
 
 from ..errors import SinkError
-from ..records import Reading, Result
+from ..records import EmotionScores, Reading, Result
 from . import refuse_to_overwrite
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 def result_document(result: Result) -> dict[str, Any]:
@@ -35,10 +37,20 @@ def _face(reading: Reading) -> dict[str, Any]:
     return {
         "id": reading.face.id,
         "box_px": [round(side, 2) for side in (box.x_px, box.y_px, box.w_px, box.h_px)],
+        "size_px": round(reading.size_px, 2),
+        "detected": reading.face.detected,
         "detector_score": round(reading.face.score, 4),
         "label": reading.label,
-        "scores": {label: round(p, 5) for label, p in reading.scores.as_dict().items()},
+        "scores": _probabilities(reading.scores),
+        "raw_scores": _probabilities(reading.raw),
+        "flaw": reading.flaw or None,
     }
+
+
+def _probabilities(scores: EmotionScores | None) -> dict[str, float] | None:
+    if scores is None:
+        return None
+    return {label: round(p, 5) for label, p in scores.as_dict().items()}
 
 
 class JsonLinesSink:
@@ -58,7 +70,7 @@ class JsonLinesSink:
             raise SinkError("Cannot write JSON lines to -: the standard output is closed.")
         self._file: FileIO | None = None
         self._send: Callable[[str], None] | None = None
-        self._lines = 0
+        self._lines = self._whole_bytes = 0
 
     def __enter__(self) -> Self:
         if self._target == "-":
@@ -81,20 +93,38 @@ class JsonLinesSink:
             BrokenPipeError: Whoever read the standard output has left.
         """
         if self._send is None:
-            raise SinkError("A JsonLinesSink is opened by `with` before it is written to.")
+            raise SinkError(
+                "A JsonLinesSink is opened by `with` before it is written to, and takes no more "
+                "after an error."
+            )
         try:
             self._send(json.dumps(result_document(result), separators=(",", ":")) + "\n")
-        except BrokenPipeError:
-            raise
         except OSError as exc:
+            self._forget_the_rest()
+            if isinstance(exc, BrokenPipeError):
+                raise
             raise SinkError(f"Cannot write {self._target}: {exc.strerror}.") from exc
         self._lines += 1
 
     def _append(self, line: str) -> None:
-        rest = memoryview(line.encode())
+        encoded = line.encode()
+        rest = memoryview(encoded)
         while self._file is not None and rest:
             # An unbuffered file may take less than it is given.
             rest = rest[self._file.write(rest) :]
+        self._whole_bytes += len(encoded)
+
+    def _forget_the_rest(self) -> None:
+        """Take back the half of a line that was written, or never will be."""
+        self._send = None
+        with suppress(OSError, ValueError):
+            if self._file is not None:
+                self._file.truncate(self._whole_bytes)
+            else:
+                # Python would try again at its end to write what is left, and complain.
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, sys.stdout.fileno())
+                os.close(nowhere)
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._send = None

@@ -1,19 +1,30 @@
 """The frames with their readings in a window, where the installed OpenCV can open one."""
 
+import json
+import mmap
 import os
+import socket
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Self
 
 import cv2
+import numpy as np
 
 from ..draw import annotate
 from ..errors import SinkError
 from ..records import Result
+from .screen import HEAD, QUIT
 
-TITLE = "Emotion Detector"
-# Resizable, and without the toolbar of the Qt builds.
-_PLAIN_WINDOW = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
+# Python with OpenCV starts in half a second, on a Raspberry Pi in three.
+_START_S = 20.0
+# A screen over the network may be slow; one that takes no picture for so long hangs.
+_STUCK_S = 10.0
+_END_S = 0.5
 
 
 def why_no_window() -> str | None:
@@ -31,10 +42,17 @@ def why_no_window() -> str | None:
 
 
 class WindowSink:
-    """Shows each result; ``q`` or closing the window calls ``on_quit``. Main thread only."""
+    """Shows the newest result; ``q`` or closing the window calls ``on_quit``.
+
+    The window lives in a process of its own, as a display that vanishes ends the process that has a
+    window there. It never holds the loop up: while it is busy with a picture, others are left out.
+    """
 
     def __init__(self, on_quit: Callable[[], None]):
         """Choose what to do on ``q``; the window is opened by ``with``.
+
+        Args:
+            on_quit: Called once, from a thread of the sink.
 
         Raises:
             SinkError: No window can be opened here; the message says how to get one.
@@ -43,27 +61,81 @@ class WindowSink:
         if reason is not None:
             raise SinkError(f"{reason} Or leave --window out: the terminal shows what is read.")
         self._on_quit = on_quit
+        self._ready, self._quit, self._gone = (threading.Event() for _ in range(3))
+        self._sent_s = 0.0
 
     def __enter__(self) -> Self:
-        try:
-            cv2.namedWindow(TITLE, _PLAIN_WINDOW)
-        except cv2.error as exc:
-            raise SinkError(f"OpenCV cannot open a window here: {exc.err}.") from exc
-        self._sized = False
+        self._wire, theirs = socket.socketpair()
+        self._pixels = os.memfd_create("fer-edge-window")
+        start = (
+            "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+            f"from {__package__}.screen import serve; serve({theirs.fileno()}, {self._pixels})"
+        )
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", start, json.dumps([str(folder) for folder in sys.path])],
+                pass_fds=(theirs.fileno(), self._pixels),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                # Its own group, so that Ctrl-C reaches only us.
+                start_new_session=True,
+            )
+        self._listener = threading.Thread(target=self._listen, name="window", daemon=True)
+        self._listener.start()
+        if not self._ready.wait(_START_S) or self._gone.is_set():
+            self.__exit__()
+            screen = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+            raise SinkError(f"No window opens on the screen {screen!r}: is it there, and yours?")
         return self
 
+    def _listen(self) -> None:
+        """Take the answers of the window; the wire ends with it."""
+        with suppress(OSError):
+            while answer := self._wire.recv(1):
+                if answer == QUIT:
+                    self._quit.set()
+                    self._on_quit()
+                self._ready.set()
+        self._gone.set()
+        self._ready.set()
+
     def write(self, result: Result) -> None:
-        """Show the frame and look at the keyboard."""
-        if not self._sized:
-            cv2.resizeWindow(TITLE, *result.frame.size_wh)
-            self._sized = True
-        cv2.imshow(TITLE, annotate(result.frame.image, result.readings))
-        key = cv2.waitKey(1) & 0xFF
-        if key == ord("q") or cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
-            self._on_quit()
+        """Show the frame, unless the window is still busy with an earlier one.
+
+        Raises:
+            SinkError: The window is gone without the user's doing, or hangs.
+        """
+        if self._quit.is_set():
+            return
+        if self._gone.is_set():
+            raise SinkError("The screen of the window has vanished.")
+        if not self._ready.is_set():
+            if time.monotonic() - self._sent_s > _STUCK_S:
+                raise SinkError(f"The screen has not taken a picture for {_STUCK_S:g} s.")
+            return
+        image = annotate(result.frame.image, result.readings)
+        if os.fstat(self._pixels).st_size < image.nbytes:
+            os.ftruncate(self._pixels, image.nbytes)
+        with mmap.mmap(self._pixels, image.nbytes) as shared:
+            shared.write(np.ascontiguousarray(image).data.cast("B"))
+        self._ready.clear()
+        self._sent_s = time.monotonic()
+        # If it has just ended, the listener knows, and the next frame is told.
+        with suppress(OSError):
+            self._wire.sendall(HEAD.pack(*result.frame.size_wh))
 
     def __exit__(self, *_: object) -> None:
-        cv2.destroyAllWindows()
+        with suppress(OSError):
+            self._wire.shutdown(socket.SHUT_RDWR)
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._listener.join()
+        self._wire.close()
+        os.close(self._pixels)
 
 
 def _wheel_version() -> str:

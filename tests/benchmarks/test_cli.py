@@ -41,6 +41,7 @@ def no_children(monkeypatch: pytest.MonkeyPatch) -> None:
 
 LOOP = ["benchmark", "loop", "clip.avi", "--keras", "model.keras", "--cores", "1"]
 TINY = ["--model", "tiny.tflite"]
+PEERS = ["benchmark", "peers", "clip.avi", "--peer-python", sys.executable, "--detector", "haar"]
 
 
 @pytest.mark.parametrize(
@@ -52,11 +53,25 @@ TINY = ["--model", "tiny.tflite"]
         ([*LOOP, "--repeat", "0"], 2, "--repeat"),
         ([*LOOP, "--loops", "0"], 2, "--loops"),
         ([*LOOP, *TINY, "--cores", "9999"], 2, "--cores 9999"),
-        (["benchmark", "growth", "--frames", "200"], 2, "--frames"),
+        (["benchmark", "growth", "--frames", "0"], 2, "--frames"),
+        (["benchmark", "growth", "--frames", "1000"], 2, "more than the first 1000 frames"),
+        (["benchmark", "peers", "clip.avi"], 2, "--peer-python"),
+        ([*PEERS, "--cores", "9999"], 2, "--cores 9999"),
+        (["benchmark", "peers", "clip.avi", "--peer-python", "no"], 2, "There is no Python no"),
+        (["benchmark", "paced", "clip.avi", "--slowed", "1"], 2, "--slowed"),
+        (["benchmark", "paced", "clip.avi", "--fps", "0"], 2, "--fps"),
+        (["benchmark", "paced", "clip.avi", "--cores", "9999"], 2, "--cores 9999"),
+        (["benchmark", "overhead", "clip.avi", "--detector", "none"], 2, "no detector 'none'"),
         # A camera error, as `run` with such a clip.
         (["benchmark", "loop", "no.mp4", "--keras", "model.keras"], 3, "no clip no.mp4"),
         (["benchmark", "loop", "model.keras", "--keras", "model.keras"], 3, "is no video"),
+        ([*PEERS[:2], "no.mp4", *PEERS[3:]], 3, "no clip no.mp4"),
+        (["benchmark", "paced", "no.mp4"], 3, "no clip no.mp4"),
+        (["benchmark", "overhead", "no.mp4"], 3, "no clip no.mp4"),
         # Model errors.
+        ([*PEERS, "--model", "no.tflite"], 4, "There is no model 'no.tflite'"),
+        ([*PEERS, "--detector", "yunet", "--detector-model", "no"], 4, "no model file no"),
+        (["benchmark", "paced", "clip.avi", "--model", "no.tflite"], 4, "There is no model"),
         (["benchmark", "loop", "clip.avi", "--keras", "no.keras"], 4, "no model no.keras"),
         (["benchmark", "loop", "clip.avi", "--keras", "bare.keras"], 4, "has no contract"),
         ([*LOOP, "--model", "no.tflite"], 4, "There is no model 'no.tflite'"),
@@ -66,6 +81,9 @@ TINY = ["--model", "tiny.tflite"]
         ([*LOOP, "--out", "there.json"], 1, "there.json exists"),
         ([*LOOP, "--out", "no/such.json"], 1, "does not exist"),
         (["benchmark", "growth", "--out", "there.json"], 1, "there.json exists"),
+        ([*PEERS, "--out", "there.json"], 1, "there.json exists"),
+        (["benchmark", "paced", "clip.avi", "--out", "there.json"], 1, "there.json exists"),
+        (["benchmark", "overhead", "clip.avi", "--out", "there.json"], 1, "there.json exists"),
     ],
 )
 def test_errors(folder: Path, no_children, arguments, code: int, message: str) -> None:
@@ -112,14 +130,15 @@ def test_json_on_stdout_and_in_the_file(folder: Path, no_children) -> None:
 
 
 def test_growth_as_json(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(growth_module.measure_growth.__kwdefaults__, "every", 100)
+    monkeypatch.setitem(growth_module.measure_growth.__kwdefaults__, "from_frame", 15)
 
-    result = CliRunner().invoke(cli, ["benchmark", "growth", "--frames", "201", "--json"])
+    result = CliRunner().invoke(cli, ["benchmark", "growth", "--frames", "40", "--json"])
 
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
-    assert [sample["frame"] for sample in document["samples"]] == [100, 200, 201]
-    assert document["wanted_mb"] == 2
+    # Twenty, and the one that it is counted from.
+    assert [sample["frame"] for sample in document["samples"]] == sorted({15, *range(2, 41, 2)})
+    assert document["wanted_mb"] == 5
 
 
 @pytest.mark.slow

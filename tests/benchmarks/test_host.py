@@ -1,15 +1,20 @@
 """What a report says of the machine."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
 
+import cv2
 import pytest
 
 from fer_edge.benchmarks.host import (
     busy_seconds,
     choose_cores,
     cpu_model,
+    pinned,
     read_busy_seconds,
     read_host,
+    stopwatch,
 )
 from fer_edge.edge.errors import UsageError
 
@@ -83,3 +88,24 @@ def test_busy_seconds_only_grow() -> None:
     before = read_busy_seconds()
 
     assert 0 < before <= read_busy_seconds()
+
+
+def test_stopwatch() -> None:
+    spent = stopwatch()
+    first, second = spent(), spent()
+
+    assert 0 < first.seconds <= second.seconds
+    assert 0 <= first.cpu_seconds <= second.cpu_seconds
+    assert min(first.others_cores, second.others_cores) >= 0
+
+
+@pytest.mark.parametrize("choose", [True, False])
+def test_pinned_and_put_back(choose: bool) -> None:
+    before, threads = os.sched_getaffinity(0), cv2.getNumThreads()
+    cores = {max(before)} if choose else before
+
+    with suppress(KeyError), pinned(cores if choose else None):
+        assert (os.sched_getaffinity(0), cv2.getNumThreads()) == (cores, 1)
+        raise KeyError
+
+    assert (os.sched_getaffinity(0), cv2.getNumThreads()) == (before, threads)

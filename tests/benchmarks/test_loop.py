@@ -124,6 +124,11 @@ def test_scores() -> None:
     assert [score.fps for score in scores] == [(10, 20), (20, 40), (40, 80)]
     assert [score.faces for score in scores] == [90, 70, 80]
     assert [score.gain for score in scores] == pytest.approx([1, 2, 4])
+    assert [(score.gain_smallest, score.gain_largest) for score in scores] == [
+        (1, 1),
+        (2, 2),
+        (4, 4),
+    ]
     # Each builds 1.5 s of CPU time into a second: 150 ms at 10 frames/s, 75 at 20.
     assert scores[0].cpu_ms_per_frame == pytest.approx(112.5)
 
@@ -298,6 +303,8 @@ def test_a_repeated_clip_is_one_stream(tmp_path: Path, frames: int, loops: int) 
         assert camera.read() is None
 
     assert [frame.index for frame in read] == list(range(frames * loops))
+    # One stream of time, too, at the clip's 30 frames a second.
+    assert [frame.time_ns for frame in read] == [round(k * 1e9 / 30) for k in range(len(read))]
     # It begins anew each time.
     assert all((read[k].image == read[k % frames].image).all() for k in range(len(read)))
     assert read_clip(path).frames == frames

@@ -1,5 +1,6 @@
 """Asking a child process: what comes back when it works, and when it does not."""
 
+import dataclasses
 import json
 import os
 import sys
@@ -8,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from fer_edge.benchmarks.contenders import OURS
-from fer_edge.benchmarks.protocol import Request, Run, ask, read_answer, write_answer
+from fer_edge.benchmarks.protocol import (
+    FilmRequest,
+    Request,
+    Run,
+    ask,
+    read_answer,
+    read_request,
+    write_answer,
+)
 from fer_edge.edge import errors
 from fer_edge.edge.errors import FerEdgeError, ModelError
 
@@ -27,12 +36,16 @@ def a_request(**changes) -> Request:
     return Request(**{**fields, **changes})
 
 
-def test_a_request_survives_the_way_to_the_child() -> None:
-    import dataclasses
-
-    request = a_request(cores=(1, 3))
-
-    assert Request.from_json(json.dumps(dataclasses.asdict(request))) == request
+@pytest.mark.parametrize(
+    "request_",
+    [
+        a_request(cores=(1, 3)),
+        FilmRequest("fer", ("a.npy", "b.npy"), (25.0, 30.0), (1,)),
+        FilmRequest("x", ("a.npy",), (25.0,), (1,), "m", "yunet", "y.onnx", 3, read_all=True),
+    ],
+)
+def test_a_request_survives_the_way_to_the_child(request_: Request | FilmRequest) -> None:
+    assert read_request(json.dumps(dataclasses.asdict(request_))) == request_
 
 
 def test_a_run_survives_the_way_back(tmp_path: Path) -> None:

@@ -7,16 +7,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from fer_edge.benchmarks.tracking import (
-    Film,
-    Played,
-    compare,
-    measure,
-    play,
-    read_film,
-    to_markdown,
-    together,
-)
+from fer_edge.benchmarks.clips import Film, read_film
+from fer_edge.benchmarks.tracking import Played, compare, measure, play, to_markdown, together
 from fer_edge.edge.cli import cli
 from fer_edge.edge.errors import CameraError, ModelError
 from fer_edge.edge.records import Box, Face
@@ -30,8 +22,7 @@ MEDIA = REAL_DATA.parents[1] / "media"
 
 def a_film(frames: int) -> Film:
     still = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
-    times = [n * FRAME_NS for n in range(frames)]
-    return Film("made.avi", [still] * frames, [still[..., 0]] * frames, times)
+    return Film("made.avi", [still] * frames, fps=1e9 / FRAME_NS)
 
 
 def at(x: float, number: int | None = None) -> Face:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import cv2
@@ -12,6 +12,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from fer_edge.edge.cameras.demo import DemoCamera
+from fer_edge.edge.errors import CameraError
 from fer_edge.edge.framing import Framing
 from fer_edge.edge.records import Box, EmotionScores, Face, Frame, Image, Reading, Result
 
@@ -46,7 +47,14 @@ def scores_of(label: str = "happy", score: float = 0.7) -> EmotionScores:
 
 def a_reading_at(x: float, y: float = 0.0, side: float = 40.0, **changes) -> Reading:
     """A face with number 1 that looks happy, unless told otherwise."""
-    return Reading(a_face_at(x, y, side, **{"id": 1, **changes}), scores_of())
+    return read_as(a_face_at(x, y, side, **{"id": 1, **changes}))
+
+
+def read_as(face: Face, scores: EmotionScores | None = None, **changes) -> Reading:
+    """A face that was read in this frame, with the same scores raw and smoothed."""
+    scores = scores or scores_of()
+    fields = {"size_px": face.box.w_px, "label": scores.label, "scores": scores, "raw": scores}
+    return Reading(**{"face": face, **fields, **changes})
 
 
 def a_result(index: int = 0, *readings: Reading, age_ms: float = 20.0, **changes) -> Result:
@@ -55,7 +63,58 @@ def a_result(index: int = 0, *readings: Reading, age_ms: float = 20.0, **changes
     return Result(frame, readings, frame.captured_ns + round(age_ms * 1e6))
 
 
-class ScriptedCamera:
+class Hang:
+    """A native call that does not come back before it is let go; the fixture ``hangs`` makes it."""
+
+    def __init__(self):
+        #: How many calls have entered it.
+        self.entered = 0
+        self._let_go = threading.Event()
+
+    def __call__(self) -> None:
+        self.entered += 1
+        self._let_go.wait(2 * HANG_S)
+
+    def let_go(self) -> None:
+        self._let_go.set()
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    """What ``at`` and ``renews`` of a stand-in take, to raise this."""
+
+    def fail() -> None:
+        # Or it would remember all the places where it was raised.
+        raise error.with_traceback(None)
+
+    return fail
+
+
+Happening = Callable[[], object]
+
+
+class Renewing:
+    """What the stand-ins share: what happens in which call, and what ``renew`` answers.
+
+    Args:
+        at: By the number of the call, what happens in it beside the work.
+        renews: For each ``renew`` what it calls, whose answer it answers; the stand-ins that come
+            of it go on in it, unless they have one of their own.
+    """
+
+    def __init__(self, at: dict[int, Happening] | None, renews: Iterable[Happening] | None):
+        self._at = at or {}
+        self._renews = None if renews is None else iter(renews)
+
+    def renewed(self):
+        """The next answer of the script, or None where there is none."""
+        happens = None if self._renews is None else next(self._renews, None)
+        made = None if happens is None else happens()
+        if made is not None and made._renews is None:
+            made._renews = self._renews
+        return made
+
+
+class ScriptedCamera(Renewing):
     """Plays frames: a number of them or without end, each after a pause; may fail or hang.
 
     Args:
@@ -64,6 +123,11 @@ class ScriptedCamera:
         pause_s: Before each frame.
         fails_at: Index at which ``error`` is raised.
         hangs_at: Index at which ``read`` does not come back before :attr:`release` is set.
+        at: By the index of a frame, what happens before it; a CameraError counts as a loss.
+        renews: As of :class:`Renewing`; without, the camera cannot be opened again.
+        here: What ``reachable`` answers.
+        frames: Makes the frame of an index; the default is :func:`a_frame` of this moment.
+        on_close: Called by ``close``.
     """
 
     name, fps = "scripted", 30.0
@@ -77,12 +141,31 @@ class ScriptedCamera:
         fails_at: int | None = None,
         error: BaseException | None = None,
         hangs_at: int | None = None,
+        at: dict[int, Happening] | None = None,
+        renews: Iterable[Happening] | None = None,
+        here: Callable[[], bool | None] = lambda: None,
+        frames: Callable[[int], Frame] | None = None,
+        on_close: Happening = lambda: None,
     ):
+        super().__init__(at, renews)
         self.lossless = lossless
         self.handed_over = 0
         self.release = threading.Event()
         self._count, self._pause_s = count, pause_s
         self._fails_at, self._error, self._hangs_at = fails_at, error, hangs_at
+        self._frames = frames or (lambda index: a_frame(index, captured_ns=time.monotonic_ns()))
+        self.reachable, self._on_close = here, on_close
+        self.closed = False
+
+    def close(self) -> None:
+        self._on_close()
+        self.closed = True
+
+    def renew(self) -> "ScriptedCamera":
+        made = self.renewed()
+        if made is None:
+            raise CameraError("a scripted camera cannot be opened again")
+        return made
 
     def read(self) -> Frame | None:
         index = self.handed_over
@@ -90,18 +173,20 @@ class ScriptedCamera:
             self.release.wait(HANG_S)
         if self._error is not None and index == self._fails_at:
             raise self._error
+        if index in self._at:
+            self._at[index]()
         if self._count is not None and index >= self._count:
             return None
         if self._pause_s:
             time.sleep(self._pause_s)
         self.handed_over += 1
-        return a_frame(index, captured_ns=time.monotonic_ns())
+        return self._frames(index)
 
 
-class ScriptedDetector:
-    """Finds one face in every picture, or what ``finds`` says; may be slow and may fail."""
+class ScriptedDetector(Renewing):
+    """Finds one face in every picture, or what ``finds`` says; may be slow, fail and hang."""
 
-    name, framing = "scripted", Framing()
+    name, colour, framing = "scripted", False, Framing()
 
     def __init__(
         self,
@@ -110,44 +195,68 @@ class ScriptedDetector:
         pause_s: float = 0.0,
         fails_at: int | None = None,
         error: BaseException | None = None,
+        at: dict[int, Happening] | None = None,
+        renews: Iterable[Happening] | None = None,
     ):
+        super().__init__(at, renews)
         self.calls = 0
+        #: The shape of each picture.
+        self.seen: list[tuple[int, ...]] = []
         self._finds = finds or (lambda _: [a_face_at(10, 10)])
         self._pause_s, self._fails_at, self._error = pause_s, fails_at, error
 
-    def detect(self, grey: Image) -> list[Face]:
+    def renew(self) -> "ScriptedDetector":
+        return self.renewed() or ScriptedDetector(self._finds)
+
+    def detect(self, picture: Image) -> list[Face]:
         call, self.calls = self.calls, self.calls + 1
+        self.seen.append(picture.shape)
         if self._error is not None and call == self._fails_at:
             raise self._error
+        if call in self._at:
+            self._at[call]()
         if self._pause_s:
             time.sleep(self._pause_s)
         return self._finds(call)
 
 
-class ScriptedClassifier:
-    """Calls every face happy; may be slow and may fail."""
+class ScriptedClassifier(Renewing):
+    """Calls every face happy, or what ``names`` says of its crop; may be slow, fail and hang."""
 
     size_wh = (48, 48)
 
     def __init__(
         self,
+        names: Callable[[Image], EmotionScores] = lambda _: scores_of(),
         *,
         pause_s: float = 0.0,
         fails_at: int | None = None,
         error: BaseException | None = None,
+        at: dict[int, Happening] | None = None,
+        renews: Iterable[Happening] | None = None,
     ):
+        super().__init__(at, renews)
         self.calls = 0
+        #: The shape of the crops of each call, and the last ones.
         self.seen: list[tuple[int, ...]] = []
+        self.crops: Image | None = None
+        self._names = names
         self._pause_s, self._fails_at, self._error = pause_s, fails_at, error
+
+    def renew(self) -> "ScriptedClassifier":
+        return self.renewed() or ScriptedClassifier(self._names)
 
     def classify(self, faces: Image) -> list[EmotionScores]:
         call, self.calls = self.calls, self.calls + 1
         if self._error is not None and call == self._fails_at:
             raise self._error
+        if call in self._at:
+            self._at[call]()
         if self._pause_s:
             time.sleep(self._pause_s)
         self.seen.append(faces.shape)
-        return [scores_of() for _ in faces]
+        self.crops = faces
+        return [self._names(face) for face in faces]
 
 
 def stage_threads() -> list[str]:
@@ -161,6 +270,22 @@ def no_threads_left() -> Iterator[None]:
     assert stage_threads() == [], "an earlier test left threads behind"
     yield
     assert stage_threads() == []
+    assert "watchdog" not in [thread.name for thread in threading.enumerate()]
+
+
+@pytest.fixture
+def hangs(no_threads_left) -> Iterator[Callable[[], Hang]]:
+    """Makes calls that hang, which come back after the test at the latest."""
+    made: list[Hang] = []
+
+    def make() -> Hang:
+        made.append(Hang())
+        return made[-1]
+
+    yield make
+    for hang in made:
+        hang.let_go()
+    wait_until(lambda: stage_threads() == [])
 
 
 def wait_until(true: Callable[[], object], limit_s: float = HANG_S) -> None:

@@ -12,8 +12,8 @@ from fer_edge.edge import alignment
 from fer_edge.edge.alignment import crop_aligned, roll_deg
 from fer_edge.edge.cameras.demo import DemoCamera
 from fer_edge.edge.framing import Framing, crop_square, to_grey
-from fer_edge.edge.pipeline import crop_faces
 from fer_edge.edge.records import Box, Face
+from fer_edge.edge.stages import cut_faces
 
 from ..conftest import a_face
 
@@ -159,12 +159,12 @@ def test_the_picture_is_read_once(monkeypatch):
 # ------------------------------------------------------------------------------- in the loop
 
 
-def test_crop_faces_aligns_the_faces_with_landmarks_where_it_is_asked_to():
+def test_cut_faces_aligns_the_faces_with_landmarks_where_it_is_asked_to():
     points = turned_points(25, SQUARE.center_px, 60)
     faces = [Face(SQUARE, 1.0, landmarks_px=points), Face(SQUARE, 1.0)]
 
-    plain = crop_faces(PICTURE, faces, Framing(), SIZE, align=False)
-    aligned = crop_faces(PICTURE, faces, Framing(), SIZE)
+    plain = cut_faces(PICTURE, faces, Framing(), SIZE, align=False).crops
+    aligned = cut_faces(PICTURE, faces, Framing(), SIZE).crops
 
     np.testing.assert_array_equal(plain[0], plain[1])
     np.testing.assert_array_equal(aligned[1], plain[1])

@@ -7,15 +7,16 @@ import numpy as np
 import pytest
 
 from fer_edge.edge import cameras
-from fer_edge.edge.cameras import list_cameras, open_camera
+from fer_edge.edge.cameras import csi, list_cameras, make_frame, open_camera, v4l2
 from fer_edge.edge.cameras.demo import DemoCamera
 from fer_edge.edge.cameras.listing import CameraInfo
+from fer_edge.edge.cameras.shape import ShapedCamera
 from fer_edge.edge.errors import CameraError
 
 from ..conftest import encode
 from .conftest import write_clip
 
-NO_CAMERAS = "No camera was found here. A clip, a picture or `demo` can be given instead"
+NO_CAMERAS = "No camera was found here. --camera takes a number .* usb:N, .* rtsp://.* or demo"
 
 
 @pytest.fixture
@@ -107,13 +108,19 @@ NOWHERE = [
     ("no-such-clip.mp4", "'no-such-clip.mp4' does not exist"),
     ("demos", "'demos' does not exist"),
     ("-1", "'-1' does not exist"),
-    ("", "is a folder"),
-    (".", "is a folder"),
+    ("", "'' does not exist"),
     (Path("no/such/picture.png"), "picture.png' does not exist"),
     (0, "There is no camera 0"),
     ("0", "There is no camera 0"),
     (7, "There is no camera 7"),
     ("99999999999999999999", "There is no camera 9999"),
+    (2**31, "There is no camera 2147483648"),
+    ("9" * 5000, "There is no camera 9999"),  # more digits than int() takes
+    ("csi:0", "There is no camera csi:0"),
+    ("usb:0", "There is no camera usb:0"),
+    ("usb:" + "9" * 30, "There is no camera usb:9999"),
+    ("rtmp://me:secret@host/live", "There is no camera 'rtmp://host/live'"),
+    ("-:nv12", "can be -:yuv420, -:bgr24, -:gray, got '-:nv12'"),
     ("a\0b.mp4", "does not exist"),
     ("x" * 300 + ".mp4", "does not exist"),  # longer than a name can be: stat() itself fails
 ]
@@ -230,9 +237,11 @@ def machine(tmp_path):
     return add
 
 
-def listed(machine, csi=(), delivers=lambda device: True) -> list[tuple[int, str, str, str]]:
+def listed(
+    machine, csi=(), delivers=lambda device: True, ask=lambda device: (True, ())
+) -> list[tuple[int, str, str, str]]:
     found = list_cameras(
-        csi=lambda: list(csi), devices=machine.dev, names=machine.names, delivers=delivers
+        csi=lambda: list(csi), devices=machine.dev, names=machine.names, delivers=delivers, ask=ask
     )
     return [(c.position, c.kind, c.address.rpartition("/")[2], c.name) for c in found]
 
@@ -308,6 +317,20 @@ def test_nodes_that_deliver_nothing_are_left_out(machine):
     assert found == [(0, "usb", "video0", "C920"), (1, "usb", "video2", "video2")]
 
 
+def test_nodes_whose_driver_captures_nothing_are_not_even_tried(machine):
+    machine(video0="C920", video1="C920")
+    tried = []
+
+    found = listed(
+        machine,
+        delivers=lambda device: tried.append(device) or True,
+        ask=lambda device: (device.endswith("video1"), ()),
+    )
+
+    assert found == [(0, "usb", "video1", "C920")]
+    assert [Path(device).name for device in tried] == ["video1"]
+
+
 def test_positions_stay_from_one_call_to_the_next(machine):
     machine(**{f"video{n}": f"camera {n}" for n in (12, 3, 1, 20, 0)})
 
@@ -327,10 +350,149 @@ def test_a_device_that_cannot_be_opened_is_explained(monkeypatch, tmp_path):
     there = [CameraInfo(0, "usb", str(tmp_path / "video0"), "C920")]
     monkeypatch.setattr(cameras, "list_cameras", lambda: there)
 
-    with pytest.raises(CameraError, match=r"Cannot open C920 .*video0\).* group `video`"):
+    with pytest.raises(CameraError, match=r"Cannot open C920 .*video0\): it is not plugged in"):
         open_camera(0)
 
 
 def test_opencv_waits_two_seconds_for_a_camera_not_ten():
     # It reads this when it is loaded; importing fer_edge.edge, above, has set it before.
     assert os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"] == "2"
+
+
+@pytest.fixture
+def three_cameras(monkeypatch):
+    """A machine with a CSI camera, two USB cameras; opening one says which."""
+    there = [
+        CameraInfo(0, "csi", "1", "imx708"),
+        CameraInfo(1, "usb", "/dev/video8", "Brio"),
+        CameraInfo(2, "usb", "/dev/video10", "C920"),
+    ]
+    monkeypatch.setattr(cameras, "list_cameras", lambda: there)
+    opened = []
+
+    class Fake:
+        fps, lossless, skipped = 30.0, False, 0
+
+        def __init__(self, address, **asked):
+            self.name = asked["name"]
+            opened.append((address, asked))
+
+    monkeypatch.setattr(v4l2, "V4l2Camera", Fake)
+    monkeypatch.setattr(csi, "CsiCamera", Fake)
+    return opened
+
+
+# Each case: what is asked for, which camera is opened.
+POSITIONS = [
+    ("0", 1),
+    ("csi:0", 1),
+    ("1", "/dev/video8"),
+    ("usb:0", "/dev/video8"),
+    ("usb:1", "/dev/video10"),
+    ("2", "/dev/video10"),
+    ("usb:/dev/v4l/by-id/usb-046d-video-index0", "/dev/v4l/by-id/usb-046d-video-index0"),
+    ("/dev/null", "/dev/null"),  # any character device is taken for a camera
+]
+
+
+@pytest.mark.parametrize(("source", "address"), POSITIONS)
+def test_a_device_is_opened_by_position_kind_or_path(three_cameras, source, address):
+    open_camera(source, size_wh=(320, 240), fps=15)
+
+    ((opened, asked),) = three_cameras
+    assert (opened, asked["size_wh"], asked["fps"]) == (address, (320, 240), 15)
+
+
+def test_a_device_is_asked_for_vga_at_30_by_default(three_cameras):
+    open_camera("usb:0")
+
+    assert three_cameras[0][1]["size_wh"] == (640, 480)
+    assert three_cameras[0][1]["fps"] == 30.0
+
+
+# Each case: what is wanted, what the CSI camera is asked for: it turns by 0 and 180 itself.
+TURNS = [
+    ({"rotate": 0}, (0, False)),
+    ({"mirror": True}, (0, True)),
+    ({"rotate": 180, "mirror": True}, (180, True)),
+    ({"rotate": 90, "mirror": True}, (0, False)),
+    ({"rotate": 270}, (0, False)),
+]
+
+
+@pytest.mark.parametrize(("wanted", "asked"), TURNS)
+def test_a_csi_camera_turns_what_it_can_itself(three_cameras, wanted, asked):
+    camera = open_camera("0", **wanted)
+
+    assert (three_cameras[0][1]["rotate"], three_cameras[0][1]["mirror"]) == asked
+    assert isinstance(camera, ShapedCamera) == (wanted.get("rotate") in (90, 270))
+
+
+@pytest.mark.parametrize("rotate", [1, -90, 360, 45])
+def test_pictures_turn_by_quarters_only(rotate):
+    with pytest.raises(CameraError, match=f"turned by .* degrees, got {rotate}"):
+        open_camera("demo", rotate=rotate)
+
+
+# ------------------------------------------------------------------------------- every frame
+
+
+# Each case: what a library hands over, what becomes of it.
+ARRAYS = [
+    (np.full((4, 6, 3), 7, np.uint8), ((4, 6, 3), 7)),
+    (np.full((4, 6), 7, np.uint8), ((4, 6), 7)),
+    (np.full((4, 6, 1), 7, np.uint8), ((4, 6), 7)),
+    (np.full((4, 6, 4), 7, np.uint8), ((4, 6, 3), 7)),
+    (np.full((4, 6), 7 << 8, np.uint16), ((4, 6), 7)),
+    (np.full((4, 6, 3), 7 << 8, np.uint16), ((4, 6, 3), 7)),
+]
+
+
+@pytest.mark.parametrize(("array", "expected"), ARRAYS, ids=lambda a: str(getattr(a, "shape", "")))
+def test_a_frame_is_bytes_in_two_or_three_dimensions(array, expected):
+    image = make_frame(3, array).image
+
+    assert (image.shape, image.flat[0]) == expected
+    assert image.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.zeros((4, 6, 3), np.float32),
+        np.zeros((4, 6, 2), np.uint8),
+        np.zeros((0, 6, 3), np.uint8),
+        np.zeros(24, np.uint8),
+        np.zeros((2, 4, 6, 3), np.uint8),
+    ],
+    ids=lambda a: f"{a.dtype}{a.shape}",
+)
+def test_what_is_no_picture_is_refused(array):
+    with pytest.raises(CameraError, match="expected uint8 pictures"):
+        make_frame(0, array)
+
+
+def test_a_frame_may_be_older_than_its_hand_over():
+    before = make_frame(0, np.zeros((2, 2), np.uint8))
+    older = make_frame(0, np.zeros((2, 2), np.uint8), before.captured_ns - 5_000_000_000)
+
+    assert before.captured_unix_s - older.captured_unix_s == pytest.approx(5, abs=1)
+
+
+def test_what_ends_for_good_is_not_opened_again(tmp_path):
+    with (
+        open_camera(write_clip(tmp_path / "clip.mp4")) as camera,
+        pytest.raises(CameraError, match=r"clip\.mp4 cannot be opened again"),
+    ):
+        camera.renew()
+    assert camera.reachable() is None
+
+
+def test_the_demo_begins_again():
+    with open_camera("demo", lossless=True, size_wh=(160, 120), colour=False) as camera:
+        first = camera.read()
+        again = camera.renew().read()
+
+    assert first.image.shape == (120, 160)
+    assert np.array_equal(first.image, again.image)
+    assert again.index == 0

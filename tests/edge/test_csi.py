@@ -1,19 +1,81 @@
-"""The ribbon cable, against a picamera2 that is made up: what is asked of it, and its failures."""
+"""The ribbon cable, against a picamera2 that is made up: what is asked of it, and its failures.
+
+tests/edge/test_virtual_csi.py runs the same code against real picamera2 and libcamera.
+"""
 
 import sys
-from types import ModuleType
+import threading
+import time
+from concurrent.futures import CancelledError
+from types import ModuleType, SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fer_edge.edge import cameras
-from fer_edge.edge.cameras import open_camera
-from fer_edge.edge.cameras.csi import CsiCamera, csi_cameras
-from fer_edge.edge.cameras.listing import CameraInfo, list_cameras
+from fer_edge.edge.cameras import csi, open_camera
+from fer_edge.edge.cameras.csi import CsiCamera, capture_time_ns, csi_cameras, y_plane
+from fer_edge.edge.cameras.listing import list_cameras
 from fer_edge.edge.errors import CameraError
 
+from .conftest import HANG_S, wait_until
+
 SIZE = (640, 480)
+SECOND_NS = 1_000_000_000
+
+
+class Transform(SimpleNamespace):
+    def __init__(self, *, hflip: bool, vflip: bool):
+        super().__init__(hflip=hflip, vflip=vflip)
+
+
+class FakeRequest:
+    """Both planes of one moment: the colours are (i, i + 1, i + 2), Y is 100 + i."""
+
+    def __init__(self, camera: "FakePicamera2"):
+        self._camera = camera
+        self.index = len(camera.requests)
+        self.released = False
+
+    def get_metadata(self):
+        self._camera.called("metadata")
+        return self._camera.metadata
+
+    def make_array(self, stream):
+        self._camera.called("make_array", stream)
+        width, height = self._camera.made["main"]["size"]
+        image = np.empty((height, width, 3), np.uint8)
+        image[:] = np.arange(3) + self.index
+        image[0, 0] = 255
+        return image
+
+    def buffer(self, stream) -> np.ndarray:
+        (width, height), stride = (self._camera.made[stream][key] for key in ("size", "stride"))
+        buffer = np.full(stride * height * 3 // 2, 200, np.uint8)  # 200: chroma and padding
+        luma = buffer[: stride * height].reshape(height, stride)[:, :width]
+        luma[:] = 100 + self.index
+        luma[0, 0] = 255
+        return buffer
+
+    def release(self):
+        self.released = True
+        self._camera.called("release")
+
+
+class FakeMappedArray:
+    def __init__(self, request, stream, reshape=True, write=True):
+        request._camera.called("map", stream, reshape, write)
+        self._request, self._stream = request, stream
+
+    def __enter__(self):
+        self.array = self._request.buffer(self._stream)
+        return self
+
+    def __exit__(self, *_):
+        # The memory is the camera's again: who kept a view of it sees another frame.
+        self.array[:] = 0
 
 
 class FakePicamera2:
@@ -21,36 +83,60 @@ class FakePicamera2:
 
     calls: ClassVar[list[tuple]]
     fails: ClassVar[dict[str, Exception]]
+    metadata: ClassVar[dict]
     infos = ({"Model": "imx708", "Num": 0, "Id": "/base/soc/i2c0mux/i2c@1/imx708@1a"},)
+    adjusts: ClassVar[dict] = {}
+    stride, can_flip = 0, True
+    hangs: ClassVar[threading.Event | None] = None
 
-    def _called(self, name: str, *details) -> None:
-        self.calls.append((name, *details))
-        if name in self.fails:
-            raise self.fails[name]
+    @classmethod
+    def called(cls, name: str, *details) -> None:
+        cls.calls.append((name, *details))
+        if name in cls.fails:
+            raise cls.fails[name]
 
     def __init__(self, number: int):
-        self._called("open", number)
+        self.notifyme_w, self.camera_idx = -1, number
+        self.requests: list[FakeRequest] = []
+        self.camera_controls = {"FrameDurationLimits": (20_000, 1_000_000, None)}
+        self.called("open", number)
 
     @classmethod
     def global_camera_info(cls):
+        cls.called("info")
         return list(cls.infos)
 
     def create_video_configuration(self, **asked):
-        self._called("create", asked)
-        return {"configuration": asked}
+        self.called("create", asked)
+        return asked
 
-    def configure(self, configuration):
-        self._called("configure", configuration)
+    def configure(self, asked):
+        self.called("configure")
+        self.made = {"transform": asked["transform"], "lores": None}
+        if not self.can_flip:
+            self.made["transform"] = Transform(hflip=False, vflip=False)
+        for stream in {"main", "lores"} & asked.keys():
+            size = self.adjusts.get(stream, asked[stream]["size"])
+            self.made[stream] = {"size": size, "stride": size[0] + self.stride}
+
+    def camera_configuration(self):
+        return self.made
 
     def start(self):
-        self._called("start")
+        self.called("start")
 
-    def capture_array(self, stream, wait=None):
-        self._called("capture", stream, wait)
-        return np.full((*SIZE[::-1], 3), 7, np.uint8)
+    def capture_request(self, wait=None):
+        self.called("capture", wait)
+        self.requests.append(FakeRequest(self))
+        return self.requests[-1]
+
+    def cancel_all_and_flush(self):
+        self.called("cancel")
 
     def close(self):
-        self._called("close")
+        self.called("close")
+        if self.hangs is not None:
+            self.hangs.wait(HANG_S)
 
 
 @pytest.fixture
@@ -58,37 +144,97 @@ def picamera2(monkeypatch) -> type[FakePicamera2]:
     """A picamera2 that can be imported here."""
 
     class Fresh(FakePicamera2):
-        calls, fails = [], {}
+        calls, fails, metadata = [], {}, {}
 
-    module = ModuleType("picamera2")
-    module.Picamera2 = Fresh
+    module, libcamera = ModuleType("picamera2"), ModuleType("libcamera")
+    module.Picamera2, module.MappedArray = Fresh, FakeMappedArray
+    libcamera.Transform = Transform
+    libcamera.ColorSpace = SimpleNamespace(Sycc=lambda: "full range")
     monkeypatch.setitem(sys.modules, "picamera2", module)
+    monkeypatch.setitem(sys.modules, "libcamera", libcamera)
+    monkeypatch.setattr(csi, "_held", set())
     return Fresh
 
 
-def open_csi() -> CsiCamera:
-    return CsiCamera(0, name="imx708", size_wh=SIZE, fps=25.0)
+def open_csi(number: int = 0, **changes) -> CsiCamera:
+    options = {"name": "imx708", "size_wh": SIZE, "fps": 25.0}
+    return CsiCamera(number, **{**options, **changes})
 
 
 def names(fake: type[FakePicamera2]) -> list[str]:
     return [call[0] for call in fake.calls]
 
 
-def test_the_camera_is_asked_for_bgr_at_a_size_and_rate(picamera2):
-    open_csi()
+# ----------------------------------------------------------------------------- what is asked for
 
-    asked = {
-        # libcamera's name for what NumPy sees as blue, green, red.
-        "main": {"size": SIZE, "format": "RGB888"},
+YUV = {"size": SIZE, "format": "YUV420"}
+# libcamera's name for what NumPy sees as blue, green, red.
+BGR = {"size": SIZE, "format": "RGB888"}
+
+
+@pytest.mark.parametrize(
+    ("colour", "streams"),
+    [(True, {"main": BGR, "lores": YUV}), (False, {"main": YUV})],
+)
+def test_the_camera_is_asked_for_streams_and_a_rate(picamera2, colour, streams):
+    open_csi(colour=colour)
+
+    rest = {
+        "transform": Transform(hflip=False, vflip=False),
+        # That of a film has no grey below 16 and above 235.
+        "colour_space": "full range",
         "controls": {"FrameRate": 25.0},
         "queue": False,
     }
     assert picamera2.calls == [
+        ("info",),
         ("open", 0),
-        ("create", asked),
-        ("configure", {"configuration": asked}),
+        ("create", streams | rest),
+        ("configure",),
         ("start",),
     ]
+
+
+def test_the_rate_is_one_that_the_camera_has(picamera2):
+    assert open_csi(fps=25.0).fps == 25.0
+    csi._held.clear()
+    assert open_csi(fps=90.0).fps == 50.0
+
+
+# Rotation and mirroring, and what the camera is to flip: left with right, top with bottom.
+FLIPS = [
+    (0, False, (False, False)),
+    (0, True, (True, False)),
+    (180, False, (True, True)),
+    (180, True, (False, True)),
+]
+
+
+@pytest.mark.parametrize(("rotate", "mirror", "flips"), FLIPS)
+@pytest.mark.parametrize("can_flip", [True, False])
+def test_the_picture_is_turned_by_the_camera_or_by_pixels(
+    picamera2, rotate, mirror, flips, can_flip
+):
+    picamera2.can_flip = can_flip
+    camera = open_csi(rotate=rotate, mirror=mirror)
+    frame = camera.read()
+
+    asked = picamera2.calls[2][1]["transform"]
+    assert (asked.hflip, asked.vflip) == flips
+    # The one corner that differs: this camera says that it turns the picture, but does not.
+    corner = (0, 0) if can_flip else (-1 if flips[1] else 0, -1 if flips[0] else 0)
+    assert frame.image[corner].tolist() == [255, 255, 255]
+    assert frame.luma[corner] == 255
+    assert np.count_nonzero(frame.luma == 255) == 1
+
+
+@pytest.mark.parametrize("changes", [{"rotate": 90}, {"fps": 0.0}, {"fps": float("nan")}])
+def test_what_no_camera_can_do_is_refused(picamera2, changes):
+    with pytest.raises(CameraError, match="0 or 180 degrees"):
+        open_csi(**changes)
+
+
+# ---------------------------------------------------------------------------------------- frames
 
 
 def test_frames_are_counted_and_asked_for_with_a_limit(picamera2):
@@ -97,73 +243,367 @@ def test_frames_are_counted_and_asked_for_with_a_limit(picamera2):
 
     assert [frame.index for frame in frames] == [0, 1, 2]
     assert {frame.size_wh for frame in frames} == {SIZE}
-    # Without a limit, capture_array() waits for ever.
-    assert picamera2.calls[4:] == [("capture", "main", 2.0)] * 3
-    assert (camera.lossless, camera.fps, camera.name) == (False, 25.0, "imx708 (CSI 0)")
+    # Without a limit, capture_request() waits for ever.
+    assert [call for call in picamera2.calls if call[0] == "capture"] == [("capture", 2.0)] * 3
+    assert (camera.lossless, camera.name) == (False, "imx708 (CSI 0)")
 
 
-@pytest.mark.parametrize("error", [TimeoutError(), RuntimeError("Camera frontend has timed out!")])
-def test_a_camera_that_stops_delivering_is_a_camera_error(picamera2, error):
+@pytest.mark.parametrize("stride", [0, 64])
+def test_colours_and_their_grey_picture_are_of_one_request(picamera2, stride):
+    picamera2.stride = stride
+    camera = open_csi()
+    camera.read()
+    frame = camera.read()
+
+    assert frame.image[5, 5].tolist() == [1, 2, 3]
+    assert np.unique(frame.luma).tolist() == [101, 255]
+    assert frame.luma.shape == SIZE[::-1]
+    assert frame.luma.flags.c_contiguous
+    assert frame.image.flags.c_contiguous
+
+
+@pytest.mark.parametrize("stride", [0, 64])
+def test_without_colour_the_picture_is_the_y_plane_and_nothing_else_is_copied(picamera2, stride):
+    picamera2.stride = stride
+    frame = open_csi(colour=False).read()
+
+    assert np.unique(frame.image).tolist() == [100, 255]
+    assert frame.image.shape == SIZE[::-1]
+    assert frame.luma is None
+    assert "make_array" not in names(picamera2)
+    assert [call for call in picamera2.calls if call[0] == "map"] == [("map", "main", False, False)]
+
+
+def test_a_size_that_the_camera_cannot_have_is_adjusted(picamera2):
+    picamera2.adjusts = {"main": (320, 240), "lores": (320, 240)}
+    camera = open_csi()
+
+    assert camera.size_wh == camera.read().size_wh == (320, 240)
+
+
+def test_a_grey_picture_of_another_size_is_left_out(picamera2):
+    picamera2.adjusts = {"lores": (320, 240)}
+    frame = open_csi().read()
+
+    assert frame.size_wh == SIZE
+    assert frame.luma is None
+
+
+@pytest.mark.parametrize("fails", [None, "metadata", "map", "make_array"])
+def test_the_buffers_are_given_back_at_once(picamera2, fails):
+    camera = open_csi()
+    if fails:
+        picamera2.fails[fails] = RuntimeError("failed to find buffer")
+        with pytest.raises(CameraError, match="failed to find buffer"):
+            camera.read()
+    else:
+        camera.read()
+
+    assert names(picamera2).count("release") == 1
+
+
+@given(
+    size_wh=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    padding=st.integers(0, 17),
+    below=st.integers(0, 50),
+)
+def test_the_y_plane_of_every_size_and_padding(size_wh, padding, below):
+    width, height = size_wh
+    stride = width + padding
+    picture = np.arange(width * height, dtype=np.uint32).astype(np.uint8).reshape(height, width)
+    rows = np.pad(picture, ((0, 0), (0, padding)), constant_values=99)
+    buffer = np.concatenate([rows.ravel(), np.full(stride * (height // 2) + below, 77, np.uint8)])
+
+    found = y_plane(buffer, size_wh, stride)
+
+    np.testing.assert_array_equal(found, picture)
+    assert not np.shares_memory(found, buffer)
+
+
+# ------------------------------------------------------------------------------ time of capture
+
+NOW, SLEPT = 100 * SECOND_NS, 5000 * SECOND_NS
+# The stamp, what CLOCK_BOOTTIME is ahead by, the age that is believed.
+STAMPS = [
+    (NOW - 40_000_000, 0, 40_000_000),  # The clocks agree.
+    (NOW - 40_000_000, SLEPT, 40_000_000),  # As drivers of the Pi do it: monotonic.
+    (NOW + SLEPT - 40_000_000, SLEPT, 40_000_000),  # As libcamera documents it.
+    (NOW - 40_000_000, 50_000_000, 40_000_000),  # Both could be: the Pi's is the likelier.
+    (NOW + SLEPT - 40_000_000, 50_000_000, 0),  # Ahead of both.
+    (NOW - 11 * SECOND_NS, 0, 0),  # More than 10 s old.
+    (NOW - 11 * SECOND_NS, SLEPT, 0),
+    (NOW, 0, 0),
+    (None, 0, 0),
+    (0, 0, 0),
+    (-5, 0, 0),
+]
+
+
+@pytest.mark.parametrize(("stamp_ns", "ahead_ns", "age_ns"), STAMPS)
+def test_the_time_of_capture(stamp_ns, ahead_ns, age_ns):
+    assert capture_time_ns(stamp_ns, NOW, NOW + ahead_ns) == NOW - age_ns
+
+
+def test_a_stamp_of_nothing_is_none_just_after_the_start_of_the_machine():
+    assert capture_time_ns(0, SECOND_NS, SECOND_NS) == SECOND_NS
+
+
+def test_a_frame_is_as_old_as_its_stamp_says(picamera2):
+    picamera2.metadata = {"SensorTimestamp": time.monotonic_ns() - 3 * SECOND_NS}
+    before = time.time()
+    frame = open_csi().read()
+
+    assert frame.captured_ns == picamera2.metadata["SensorTimestamp"]
+    assert frame.captured_unix_s - before == pytest.approx(-3, abs=1)
+
+
+def test_a_frame_without_a_stamp_is_of_now(picamera2):
+    before = time.monotonic_ns()
+    frame = open_csi().read()
+
+    assert before <= frame.captured_ns <= time.monotonic_ns()
+
+
+# ------------------------------------------------------------------------------------- failures
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (TimeoutError(), "none for 2 s"),
+        (CancelledError(), "CancelledError"),  # Another thread closed the camera.
+        (RuntimeError("Camera frontend has timed out!"), "frontend has timed out"),
+        (AttributeError("'NoneType' object has no attribute 'metadata'"), "no attribute"),
+    ],
+)
+def test_a_camera_that_stops_delivering_is_a_camera_error(picamera2, error, said):
     with open_csi() as camera:
         camera.read()
         picamera2.fails["capture"] = error
-        with pytest.raises(CameraError, match=r"imx708 \(CSI 0\) stopped delivering.*ribbon"):
+        with pytest.raises(CameraError, match=rf"imx708 \(CSI 0\) stopped.*{said}.*ribbon"):
             camera.read()
+        # The wish itself is still in picamera2's list, and would take a frame for good.
+        assert names(picamera2)[-1] == "cancel"
 
-    assert names(picamera2)[-1] == "close"
+    assert names(picamera2)[-2:] == ["cancel", "close"]
 
 
-def test_leaving_closes_the_camera(picamera2):
-    with open_csi():
+def test_leaving_closes_the_camera_once(picamera2):
+    with open_csi() as camera:
         assert "close" not in names(picamera2)
+        camera.close()
 
     assert names(picamera2).count("close") == 1
+    with pytest.raises(CameraError, match="is closed"):
+        camera.read()
 
 
 # Each case: the call that fails, how picamera2 does so.
 FAILURES = [
     ("open", RuntimeError("Camera __init__ sequence did not complete.")),
-    ("open", IndexError("list index out of range")),  # no camera of that number
+    ("info", RuntimeError("Failed to start the camera manager")),
     ("create", RuntimeError("no such format")),
     ("configure", RuntimeError("Failed to configure")),
+    ("configure", KeyError("ScalerCrop")),
     ("start", RuntimeError("Failed to start camera: Device or resource busy")),
-    ("start", OSError(16, "Device or resource busy")),
+    ("start", OSError(12, "Cannot allocate memory")),
 ]
 
 
 @pytest.mark.parametrize(("call", "error"), FAILURES)
 def test_a_camera_that_does_not_open_is_a_camera_error(picamera2, call, error):
     picamera2.fails[call] = error
-
     with pytest.raises(CameraError, match=r"Cannot open imx708 \(CSI 0\).*may hold it"):
         open_csi()
 
+    if call != "info":
+        # Left open it would block every later try, in this process and in others.
+        assert names(picamera2)[-1] == "close"
+    picamera2.fails.clear()
+    open_csi().read()
 
-@pytest.mark.parametrize("call", ["configure", "start"])
-def test_a_camera_that_does_not_start_is_let_go(picamera2, call):
-    """Open twice in a process, it fails and takes the first with it: a new try must be possible."""
-    picamera2.fails[call] = RuntimeError("busy")
+
+def test_the_first_cause_is_told(picamera2):
+    error = RuntimeError("Camera __init__ sequence did not complete.")
+    error.__cause__ = RuntimeError("Failed to acquire camera: Device or resource busy")
+    picamera2.fails["open"] = error
+
+    with pytest.raises(CameraError, match="Failed to acquire camera: Device or resource busy"):
+        open_csi()
+
+
+def test_ctrl_c_while_opening_lets_the_camera_go(picamera2, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(picamera2, "start", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        open_csi()
+    assert names(picamera2)[-1] == "close"
+    assert csi._held == set()
+
+
+@pytest.mark.parametrize("number", [1, -1])
+def test_a_number_that_is_not_there(picamera2, number):
+    with pytest.raises(CameraError, match="picamera2 finds 1 of them, counted from 0"):
+        open_csi(number)
+
+    # A failing Picamera2() leaves descriptors behind.
+    assert "open" not in names(picamera2)
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_what_a_failing_constructor_leaves_behind_is_swept_up(picamera2, monkeypatch, closed):
+    """Else a program that waits for its camera runs out of descriptors."""
+    swept = []
+    monkeypatch.setattr(csi.os, "close", swept.append)
+    read_end = SimpleNamespace(closed=closed, close=lambda: swept.append("read end"))
+    picamera2.notifymeread = read_end
+    table = SimpleNamespace(cameras={}, cleanup=lambda index: swept.append(f"entry {index}"))
+    picamera2._cm = table
+    picamera2.fails["open"] = RuntimeError("busy")
 
     with pytest.raises(CameraError):
         open_csi()
 
-    assert names(picamera2)[-1] == "close"
+    # Closed twice, a descriptor may be another file's the second time.
+    assert swept == (["entry 0"] if closed else ["read end", -1, "entry 0"])
 
 
-def test_picamera2_s_list_is_taken_as_it_is(picamera2):
-    assert csi_cameras() == list(picamera2.infos)
+def test_a_picamera2_that_cannot_limit_a_wait_is_refused(picamera2, monkeypatch):
+    monkeypatch.delattr(FakePicamera2, "cancel_all_and_flush")
+
+    with pytest.raises(CameraError, match="full-upgrade"):
+        open_csi()
 
 
-def test_a_position_opens_the_camera_with_picamera2_s_number(picamera2, monkeypatch):
-    there = [CameraInfo(0, "csi", "3", "imx219")]
-    monkeypatch.setattr(cameras, "list_cameras", lambda: there)
+# ------------------------------------------------------------------------- one number, one camera
 
-    with open_camera("0", size_wh=(320, 240), fps=10) as camera:
-        assert camera.name == "imx219 (CSI 3)"
 
-    assert picamera2.calls[0] == ("open", 3)
-    assert picamera2.calls[1][1]["main"]["size"] == (320, 240)
-    assert picamera2.calls[1][1]["controls"] == {"FrameRate": 10}
+def test_a_second_opening_is_refused_before_it_can_harm_the_first(picamera2):
+    first = open_csi()
+    with pytest.raises(CameraError, match="open in this program already"):
+        open_csi()
+
+    assert names(picamera2).count("open") == 1
+    first.read()
+    first.close()
+    open_csi().read()
+
+
+def test_a_camera_that_the_rest_of_the_program_has_open_is_left_alone(picamera2):
+    """Its own Picamera2(0), which picamera2 keeps under libcamera's number."""
+    picamera2.infos = ({"Model": "imx708", "Num": 3, "Id": "/base/imx708@1a"},)
+    picamera2._cm = SimpleNamespace(cameras={3: object()})
+
+    with pytest.raises(CameraError, match="rest of this program has it open"):
+        open_csi()
+
+    assert "open" not in names(picamera2)
+
+
+def test_two_cameras_can_be_open(picamera2):
+    picamera2.infos = (*picamera2.infos, {"Model": "imx219", "Num": 1, "Id": "/base/imx219@10"})
+
+    with open_csi(0) as first, open_csi(1) as second:
+        assert first.read().index == second.read().index == 0
+
+
+def test_renewing_opens_another_like_it(picamera2):
+    first = open_csi(colour=False, rotate=180, size_wh=(320, 240), mirror=True)
+    first.read()
+    second = first.renew()
+
+    created = [call[1] for call in picamera2.calls if call[0] == "create"]
+    assert created[0] == created[1]
+    assert (second.name, second.read().index) == (first.name, 0)
+    # In this order: open twice, both would be lost.
+    assert [name for name in names(picamera2) if name in ("open", "close")] == [
+        "open",
+        "close",
+        "open",
+    ]
+
+
+def test_closing_a_camera_whose_driver_hangs_comes_back(picamera2, monkeypatch):
+    monkeypatch.setattr(csi, "_CLOSE_LIMIT_S", 0.05)
+    picamera2.hangs = threading.Event()
+    camera = open_csi()
+
+    camera.close()
+
+    with pytest.raises(CameraError, match="its driver hangs"):
+        camera.renew()
+    picamera2.hangs.set()
+    wait_until(lambda: not csi._held)
+    camera.renew().read()
+
+
+# -------------------------------------------------------------------------------------- listing
+
+
+def test_cameras_are_numbered_as_picamera2_opens_them(picamera2):
+    """``Num`` of its own list is libcamera's, and sorted otherwise."""
+    picamera2.infos = (
+        {"Model": "imx708", "Num": 1, "Id": "/base/imx708@1a"},
+        {"Model": "imx219", "Num": 0, "Id": "/base/imx219@10"},
+    )
+
+    assert [(info["Model"], info["Num"], info["Modes"]) for info in csi_cameras()] == [
+        ("imx708", 0, ()),
+        ("imx219", 1, ()),
+    ]
+
+
+def test_the_modes_of_a_sensor_are_listed_without_opening_it(picamera2, monkeypatch):
+    sizes = {
+        "SRGGB10": [
+            SimpleNamespace(width=640, height=480),
+            SimpleNamespace(width=1640, height=1232),
+        ],
+        "SRGGB8": [SimpleNamespace(width=640, height=480)],
+    }
+    formats = SimpleNamespace(pixel_formats=list(sizes), sizes=sizes.get)
+    stream = SimpleNamespace(formats=formats)
+    asked = []
+
+    def generate_configuration(roles):
+        asked.append(roles)
+        return SimpleNamespace(at=lambda index: stream)
+
+    device = SimpleNamespace(generate_configuration=generate_configuration)
+    manager = SimpleNamespace(get={FakePicamera2.infos[0]["Id"]: device}.__getitem__)
+    libcamera = sys.modules["libcamera"]
+    libcamera.CameraManager = SimpleNamespace(singleton=lambda: manager)
+    libcamera.StreamRole = SimpleNamespace(Raw="raw")
+
+    assert csi_cameras()[0]["Modes"] == ("SRGGB10 640x480", "SRGGB10 1640x1232", "SRGGB8 640x480")
+    assert asked == [["raw"]]
+    assert "open" not in names(picamera2)
+
+
+def test_a_libcamera_that_does_not_start_has_no_cameras(picamera2):
+    picamera2.fails["info"] = RuntimeError("Failed to start the camera manager")
+
+    assert csi_cameras() == []
+
+
+def test_a_position_opens_the_camera_with_that_number(picamera2):
+    picamera2.infos = (
+        {"Model": "imx708", "Num": 1, "Id": "/base/imx708@1a"},
+        {"Model": "imx219", "Num": 0, "Id": "/base/imx219@10"},
+    )
+
+    with open_camera("csi:1", size_wh=(320, 240), fps=10) as camera:
+        assert camera.name == "imx219 (CSI 1)"
+
+    assert ("open", 1) in picamera2.calls
+    created = next(call[1] for call in picamera2.calls if call[0] == "create")
+    assert created["main"]["size"] == (320, 240)
+    assert created["controls"] == {"FrameRate": 10}
+
+
+# -------------------------------------------------------------------------------- no picamera2
 
 
 @pytest.fixture

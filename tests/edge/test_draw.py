@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fer_edge.edge.draw import annotate
+from fer_edge.edge.draw import annotate, describe
 from fer_edge.edge.records import Box, Face, Reading
 
-from .conftest import a_reading_at, scores_of
+from .conftest import a_face_at, a_reading_at, read_as, scores_of
 
-PLATE, TEXT = np.array((80, 220, 255)), np.array((20, 20, 20))
+PLATE, MUTE, TEXT = (np.array(c) for c in ((80, 220, 255), (205, 205, 205), (20, 20, 20)))
 SIZES = [(640, 480), (320, 240), (1280, 720), (1920, 1080), (240, 320)]
 
 
@@ -20,7 +20,7 @@ def canvas(size_wh: tuple[int, int] = (640, 480), grey: int = 128) -> np.ndarray
 
 
 def reading(box: Box, label: str = "happy", score: float = 0.7) -> Reading:
-    return Reading(Face(box, 1.0, id=1), scores_of(label, score))
+    return read_as(Face(box, 1.0, id=1), scores_of(label, score))
 
 
 def dark(image: np.ndarray) -> np.ndarray:
@@ -168,3 +168,120 @@ def test_the_text_of_a_small_frame_is_not_smaller_than_can_be_read():
     (_, text_h), _ = cv2.getTextSize("happy", cv2.FONT_HERSHEY_DUPLEX, 0.45, 1)
 
     assert extent(small)[1] >= text_h - 1
+
+
+# ---------------------------------------------------------------- followed, marked, without colour
+
+# Each case: a reading, what is said of it.
+SAID = [
+    (a_reading_at(0), "happy 70%"),
+    (read_as(a_face_at(0), flaw="blurred"), "happy 70%, blurred"),  # it was read shortly before
+    (Reading(a_face_at(0), 12.0, flaw="small"), "too small"),
+    (Reading(a_face_at(0), 40.0, flaw="cut"), "cut by the border"),
+    (Reading(a_face_at(0), 40.0, flaw="blurred"), "blurred"),
+    (Reading(a_face_at(0), 40.0, flaw="of a later day"), "of a later day"),
+    (Reading(a_face_at(0), 40.0), "not read yet"),  # others came first
+]
+
+
+@pytest.mark.parametrize(("read", "said"), SAID, ids=[said for _, said in SAID])
+def test_what_is_said_of_a_face(read, said):
+    assert describe(read) == said
+
+
+def side_of(read: Reading, size_wh: tuple[int, int] = (640, 480)) -> np.ndarray:
+    """Which pixels of the lower side of the box are drawn, from one corner to the other."""
+    x, y, w, h = read.box.as_ints()
+    return light(annotate(canvas(size_wh), [read]))[y + h, x : x + w]
+
+
+def gaps(line: np.ndarray) -> int:
+    """How often a line is interrupted."""
+    return int((np.diff(line.astype(int)) == -1).sum()) - (not line[-1])
+
+
+def marked(**changes) -> Reading:
+    return read_as(a_face_at(100, 100, 160, **changes), flaw="blurred")
+
+
+def test_a_detected_face_has_a_whole_box_and_a_followed_one_its_corners():
+    assert side_of(a_reading_at(100, 100, 160)).all()
+
+    followed = side_of(a_reading_at(100, 100, 160, detected=False))
+
+    assert followed[:38].all()
+    assert not followed[44:116].any()
+    assert followed[-38:].all()
+
+
+@pytest.mark.parametrize("detected", [True, False])
+@pytest.mark.parametrize("size_wh", [(320, 240), (640, 480), (1280, 720)])
+def test_a_marked_face_has_a_dashed_box(size_wh, detected):
+    side = size_wh[1] / 4
+    read = read_as(a_face_at(side, side, side, detected=detected), flaw="cut")
+    dashes = side_of(read, size_wh)
+
+    assert gaps(dashes) >= 2
+    assert 0.3 < dashes.mean() < 0.75
+
+
+def test_a_marked_face_of_few_pixels_is_dashed_still():
+    small = Reading(a_face_at(100, 100, 14), 14.0, flaw="small")
+
+    assert gaps(side_of(small)) >= 1
+
+
+def test_a_face_without_a_label_has_a_grey_plate_with_the_reason():
+    box = Box(100, 200, 160, 160)
+    small = annotate(canvas(), [Reading(Face(box, 1.0, id=1), 12.0, flaw="small")])
+    cut = annotate(canvas(), [Reading(Face(box, 1.0, id=1), 40.0, flaw="cut")])
+
+    for drawn in (small, cut):
+        above = drawn[:196]
+        assert (cv2.inRange(above, MUTE - 6, MUTE + 6) > 0).sum() > 500
+        assert not light(above).any()
+        assert dark(above).sum() > 50
+    assert (dark(small) != dark(cut)).any()
+
+
+def test_a_text_that_does_not_fit_keeps_its_label():
+    box = Box(20, 100, 60, 60)
+    long = read_as(Face(box, 1.0, id=1), scores_of("surprise"), flaw="cut")
+    short = read_as(Face(box, 1.0, id=1), scores_of("surprise"))
+    narrow = (160, 240)
+
+    def text(read: Reading) -> np.ndarray:
+        return dark(annotate(canvas(narrow), [read]))
+
+    np.testing.assert_array_equal(text(long), text(short))
+    assert dark(annotate(canvas(), [long])).sum() > dark(annotate(canvas(), [short])).sum()
+
+
+def test_a_plate_without_a_label_does_not_cover_one_with_it():
+    """Whichever comes first."""
+    named = a_reading_at(100, 200, 60)
+    unnamed = Reading(a_face_at(130, 200, 60), 60.0, flaw="blurred")
+    alone = annotate(canvas(), [named])[150:190, 100:170]
+
+    for both in ([named, unnamed], [unnamed, named]):
+        np.testing.assert_array_equal(annotate(canvas(), both)[150:190, 100:170], alone)
+
+
+def test_a_grey_picture_is_drawn_in_colour():
+    grey = canvas(grey=90)[:, :, 0]
+    before = grey.copy()
+
+    drawn = annotate(grey, [marked(), a_reading_at(400, 100, 100)])
+
+    assert drawn.shape == (480, 640, 3)
+    np.testing.assert_array_equal(
+        drawn, annotate(canvas(grey=90), [marked(), a_reading_at(400, 100, 100)])
+    )
+    np.testing.assert_array_equal(grey, before)
+
+
+@pytest.mark.parametrize("flaw", ["", "cut"])
+def test_a_wild_box_that_was_followed_does_not_fail_or_take_long(flaw):
+    wild = read_as(Face(Box(-1e6, -1e6, 3e6, 3e6), 1.0, id=1, detected=False), flaw=flaw)
+
+    assert annotate(canvas(), [wild] * 20).shape == (480, 640, 3)

@@ -13,8 +13,10 @@ CODES = [
     ("MissingExtraError", 1),
     ("UsageError", 2),
     ("CameraError", 3),
+    ("CameraEndedError", 3),
     ("ModelError", 4),
     ("GateError", 5),
+    ("StuckError", 6),
 ]
 
 
@@ -30,7 +32,7 @@ def test_each_error_can_be_caught_as_the_base(name):
 
 
 def test_the_tree_in_the_text_is_the_tree_in_the_code():
-    drawn = re.findall(r"^ +(?:[├└]── )?(\w+Error) +(\d)", errors.__doc__, re.MULTILINE)
+    drawn = re.findall(r"^ +(?:│ +)?(?:[├└]── )?(\w+Error) +(\d)", errors.__doc__, re.MULTILINE)
     classes = {name: kind for name, kind in vars(errors).items() if isinstance(kind, type)}
 
     assert [(name, int(code)) for name, code in drawn] == CODES

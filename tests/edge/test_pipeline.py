@@ -3,17 +3,14 @@
 import threading
 import time
 
-import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fer_edge.edge.errors import CameraError, ModelError, SinkError
-from fer_edge.edge.framing import Framing, crop_square
-from fer_edge.edge.pipeline import Pipeline, crop_faces
-from fer_edge.edge.records import Box, Face
+from fer_edge.edge.pipeline import Pipeline
+from fer_edge.edge.quality import NO_LIMITS
+from fer_edge.edge.records import Face
+from fer_edge.edge.stages import LoopSettings
 
-from .. import conftest as builders
 from .conftest import (
     HANG_S,
     ScriptedCamera,
@@ -27,12 +24,17 @@ from .conftest import (
 pytestmark = pytest.mark.usefixtures("no_threads_left")
 
 
+# The stand-ins' pictures are plain, their cameras do not come back, and every frame counts.
+PLAIN = LoopSettings(detect_every=1, limits=NO_LIMITS, retry=False)
+
+
 def a_pipeline(camera: ScriptedCamera | None = None, **stages) -> Pipeline:
     """A pipeline of stand-ins; a live camera without end unless told otherwise."""
     return Pipeline(
         camera or ScriptedCamera(lossless=False, pause_s=0.001),
         stages.get("detector") or ScriptedDetector(),
         stages.get("classifier") or ScriptedClassifier(),
+        stages.get("settings") or PLAIN,
     )
 
 
@@ -366,26 +368,6 @@ def test_run_raises_what_the_camera_raised():
 
     with pytest.raises(CameraError, match="unplugged"):
         a_pipeline(camera).run([])
-
-
-# ----------------------------------------------------------------------------------------- crops
-
-GREY = builders.a_face(seed=3, size_wh=(120, 90))
-boxes = st.builds(Box, st.floats(-60, 150), st.floats(-60, 120), st.floats(1, 90), st.floats(1, 90))
-
-
-@given(st.lists(boxes, max_size=4), st.sampled_from([(48, 48), (32, 40)]))
-def test_the_crops_are_the_training_squares_of_the_faces(found, size_wh):
-    framing = Framing(0.2, 0.9, shift_y=0.05)
-
-    crops = crop_faces(GREY, [Face(box, 1.0) for box in found], framing, size_wh)
-
-    assert crops.shape == (len(found), *size_wh[::-1])
-    assert crops.dtype == np.uint8
-    for crop, box in zip(crops, found, strict=True):
-        np.testing.assert_array_equal(
-            crop, crop_square(GREY, framing.training_square(box), size_wh)
-        )
 
 
 @pytest.mark.parametrize("size_wh", [(48, 48), (32, 40)])

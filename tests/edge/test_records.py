@@ -88,8 +88,10 @@ def test_scores_that_do_not_fit_their_labels_are_no_dictionary():
         EmotionScores(("angry", "happy"), (1.0,)).as_dict()
 
 
-def a_reading() -> Reading:
-    return Reading(Face(Box(10.4, 20, 30, 30), 0.9), EmotionScores(("sad", "happy"), (0.25, 0.75)))
+def a_reading(**changes) -> Reading:
+    scores = EmotionScores(("sad", "happy"), (0.25, 0.75))
+    fields = {"size_px": 30.0, "label": "happy", "scores": scores, "raw": scores}
+    return Reading(Face(Box(10.4, 20, 30, 30), 0.9), **{**fields, **changes})
 
 
 def test_a_reading_answers_for_its_face_and_its_scores():
@@ -97,6 +99,29 @@ def test_a_reading_answers_for_its_face_and_its_scores():
 
     assert (reading.label, reading.score, reading.box) == ("happy", 0.75, reading.face.box)
     assert repr(reading) == "<Reading happy 0.75 at (10, 20, 30, 30)>"
+
+
+def test_the_score_of_a_reading_is_that_of_the_label_that_is_held():
+    assert a_reading(label="sad").score == 0.25
+
+
+# Each case: what a face that was not read is, and how it shows.
+UNREAD = [({}, "unread"), ({"flaw": "blurred"}, "blurred")]
+
+
+@pytest.mark.parametrize(("changes", "shown"), UNREAD)
+def test_a_face_that_was_not_read_has_no_label(changes, shown):
+    reading = a_reading(**{"label": None, "scores": None, "raw": None, **changes})
+
+    assert (reading.label, reading.score) == (None, 0.0)
+    assert repr(reading) == f"<Reading {shown} at (10, 20, 30, 30)>"
+
+
+def test_a_frame_goes_by_the_time_of_its_stream_where_it_has_one():
+    frame = Frame(0, np.zeros((4, 4, 3), np.uint8), captured_ns=5, captured_unix_s=0.0)
+
+    assert frame.time_ns == 5
+    assert dataclasses.replace(frame, stream_ns=0).time_ns == 0
 
 
 def test_the_age_of_a_result_runs_from_capture_to_delivery():

@@ -8,9 +8,10 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 
 from fer_edge.edge.errors import FerEdgeError, ModelError
-from fer_edge.edge.runtime import RUNTIMES, load_network
+from fer_edge.edge.runtime import RUNTIMES, Delegate, load_network
 
 from ..conftest import tiny_tflite
+from ..convert.fake_edgetpu_compiler import compiled
 from .conftest import as_float, requantised, row_of, tiny_variant
 
 LITERT, TFLITE = RUNTIMES["litert"], RUNTIMES["tflite"]
@@ -151,6 +152,30 @@ def test_an_operation_that_the_runtime_does_not_know_is_refused():
 
     with pytest.raises(ModelError, match="litert refuses the model"):
         load_network(tiny_variant(newer))
+
+
+def test_a_model_for_the_edge_tpu_is_answered_with_what_to_pass():
+    with pytest.raises(ModelError, match=r"compiled for the Edge TPU.*the compiled one beside it"):
+        load_network(compiled(tiny_tflite(), 2))
+
+
+def test_a_delegate_is_loaded_with_its_options_by_the_runtime_that_is_used(install):
+    runtime, asked = install(TFLITE, Runtime()), []
+
+    def load_delegate(library: str, options: dict):
+        asked.append((library, options))
+        raise ValueError(f"Failed to load delegate from {library}\n")
+
+    runtime.module.load_delegate = load_delegate
+    with pytest.raises(
+        ModelError, match=r"cannot be used: Failed to load delegate from lib\.so\.$"
+    ):
+        load_network(
+            tiny_tflite(), runtime="tflite", delegate=Delegate("lib.so", {"device": "usb"})
+        )
+
+    assert asked == [("lib.so", {"device": "usb"})]
+    assert runtime.built == 0
 
 
 def test_the_runtime_s_chatter_stays_off_the_terminal(capfd):

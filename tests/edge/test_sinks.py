@@ -1,9 +1,12 @@
-"""JSON lines and the status: what is written, and what happens when it cannot be."""
+"""JSON lines: what is written, and what happens when it cannot be."""
 
 import io
 import json
 import os
 import re
+import resource
+import subprocess
+import sys
 from contextlib import redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +19,8 @@ from hypothesis import strategies as st
 from fer_edge.edge.errors import SinkError
 from fer_edge.edge.records import Box, EmotionScores, Face, Frame, Reading, Result
 from fer_edge.edge.sinks.jsonl import JsonLinesSink, result_document
-from fer_edge.edge.sinks.status import StatusSink, faces_line, rates_line
-from fer_edge.edge.telemetry import STAGES, Snapshot
 
-from .conftest import a_frame, a_reading_at, a_result, scores_of
+from .conftest import HANG_S, a_face_at, a_frame, a_reading_at, a_result, read_as, scores_of
 
 SCHEMA_FILE = Path(__file__).resolve().parents[2] / "docs" / "json-lines.schema.json"
 
@@ -45,10 +46,18 @@ faces = st.builds(
 
 
 @st.composite
-def readings(draw) -> Reading:
+def scores(draw) -> EmotionScores:
     names = draw(labels)
     values = draw(st.lists(st.floats(0, 1), min_size=len(names), max_size=len(names)))
-    return Reading(draw(faces), EmotionScores(tuple(names), tuple(values)))
+    return EmotionScores(tuple(names), tuple(values))
+
+
+@st.composite
+def readings(draw) -> Reading:
+    smooth, raw = draw(st.none() | scores()), draw(st.none() | scores())
+    label = draw(st.sampled_from(smooth.labels)) if smooth else None
+    flaw = draw(st.sampled_from(["", "small", "cut", "blurred"]))
+    return Reading(draw(faces), draw(st.floats(0, 1e4)), label, smooth, raw, flaw)
 
 
 @given(st.lists(readings(), max_size=3), st.integers(0, 10**9), st.floats(0, 4e9), st.integers(0))
@@ -66,12 +75,15 @@ def test_every_result_is_a_line_that_the_schema_knows(schema, found, index, unix
 def test_a_document_by_hand(schema):
     frame = Frame(12, a_frame(size_wh=(640, 480)).image, 3_000_000_001, 1_790_000_000.0625)
     face = Face(Box(10.126, 20, 30.5, 31), score=6.02399, id=3)
-    scores = EmotionScores(("sad", "happy"), (0.123456, 0.876544))
+    smooth = EmotionScores(("sad", "happy"), (0.123456, 0.876544))
+    raw = EmotionScores(("sad", "happy"), (0.6, 0.4))
+    read = Reading(face, 31.019, "happy", smooth, raw)
+    unread = Reading(Face(Box(0, 0, 9, 9), 1.0, 4, detected=False), 9.0, flaw="small")
 
-    document = result_document(Result(frame, [Reading(face, scores)], 3_050_000_123))
+    document = result_document(Result(frame, [read, unread], 3_050_000_123))
 
     assert document == {
-        "schema": 1,
+        "schema": 2,
         "frame": 12,
         "time": "2026-09-21T14:13:20.062Z",
         "monotonic_ns": 3_000_000_001,
@@ -81,10 +93,25 @@ def test_a_document_by_hand(schema):
             {
                 "id": 3,
                 "box_px": [10.13, 20, 30.5, 31],
+                "size_px": 31.02,
+                "detected": True,
                 "detector_score": 6.024,
                 "label": "happy",
                 "scores": {"sad": 0.12346, "happy": 0.87654},
-            }
+                "raw_scores": {"sad": 0.6, "happy": 0.4},
+                "flaw": None,
+            },
+            {
+                "id": 4,
+                "box_px": [0, 0, 9, 9],
+                "size_px": 9.0,
+                "detected": False,
+                "detector_score": 1.0,
+                "label": None,
+                "scores": None,
+                "raw_scores": None,
+                "flaw": "small",
+            },
         ],
     }
     schema.validate(document)
@@ -95,7 +122,16 @@ def test_the_example_of_the_documentation_is_such_a_line(schema):
     (example,) = re.findall(r"```json\n(.*)\n```", text)
 
     schema.validate(json.loads(example))
-    assert set(json.loads(example)) == set(result_document(a_result()))
+    written = result_document(a_result(0, a_reading_at(0)))
+    assert list(json.loads(example)) == list(written)
+    assert list(json.loads(example)["faces"][0]) == list(written["faces"][0])
+
+
+def test_every_field_is_in_the_tables_of_the_documentation():
+    text = (SCHEMA_FILE.parent / "json-lines.md").read_text()
+    written = result_document(a_result(0, a_reading_at(0)))
+
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [*written, *written["faces"][0]]
 
 
 # Each case: seconds since 1970, how they are written.
@@ -134,7 +170,7 @@ def test_a_frame_without_a_face_has_a_line_too(schema):
 
 def test_scores_keep_the_contract_s_order():
     turned = tuple(reversed(scores_of().labels))
-    reading = Reading(Face(Box(0, 0, 9, 9), 1.0, id=1), EmotionScores(turned, (0.1,) * 7))
+    reading = read_as(a_face_at(0, id=1), EmotionScores(turned, (0.1,) * 7))
 
     assert list(result_document(a_result(0, reading))["faces"][0]["scores"]) == list(turned)
 
@@ -255,12 +291,80 @@ def test_a_file_called_minus_is_standard_output(tmp_path, monkeypatch, capsys):
 def test_a_reader_that_left_is_a_broken_pipe(monkeypatch):
     reader, writer = os.pipe()
     os.close(reader)
+    # What could not be written is not tried again when the stream is closed.
     with open(writer, "w") as pipe:
         monkeypatch.setattr("sys.stdout", pipe)
         with pytest.raises(BrokenPipeError):
             write_one("-")
-        # So that closing does not try again to write what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), pipe.fileno())
+
+
+WRITES_LINES = """
+import sys
+from fer_edge.edge.sinks.jsonl import JsonLinesSink
+from tests.edge.conftest import a_result
+try:
+    with JsonLinesSink("-") as sink:
+        for index in range(1000):
+            sink.write(a_result(index))
+except Exception as error:
+    print(type(error).__name__, file=sys.stderr)
+"""
+SAYS_THINGS = """
+from fer_edge.edge.sinks.status import StatusSink
+from fer_edge.edge.telemetry import Snapshot
+with StatusSink(lambda: Snapshot({}, 1, 1, 1, 0, 1, 1), camera="demo") as sink:
+    for number in range(1000):
+        sink.say(str(number))
+"""
+# Each case: a program, where its stream goes, what it says of it.
+STREAMS = [
+    (WRITES_LINES, ">/dev/full", ["SinkError"]),
+    (WRITES_LINES, "| true", ["BrokenPipeError"]),
+    (SAYS_THINGS, "2>&1 >/dev/null | true", []),
+]
+
+
+@pytest.mark.parametrize(("program", "gone", "said"), STREAMS)
+def test_python_ends_quietly_after_a_stream_failed(program, gone, said):
+    """At its end it flushes once more; if that fails it complains, and its exit code is 120."""
+    # It waits for a line, which comes after the reader has left.
+    script = f'(sleep 0.3; echo) | (read; "$0" -c "$1"; echo "code $?" >&3) 3>&2 {gone}'
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable, program],
+        cwd=SCHEMA_FILE.parents[1],
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+    )
+
+    assert done.stderr.splitlines() == [*said, "code 0"]
+
+
+def test_the_half_of_a_line_is_taken_back(tmp_path):
+    """A disk writes what still fits, and fails at the next byte."""
+    path = tmp_path / "out.jsonl"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    written = 0
+    # No file may grow beyond this: writing on fails, as on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with JsonLinesSink(str(path)) as sink:
+            while path.stat().st_size < 9_500:
+                sink.write(a_result(written, a_reading_at(0)))
+                written += 1
+            with pytest.raises(SinkError, match="File too large"):
+                sink.write(a_result(written, *[a_reading_at(0)] * 9))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert [line["frame"] for line in lines_of(path)] == list(range(written))
+
+
+def test_after_an_error_it_takes_no_more(tmp_path):
+    with JsonLinesSink("/dev/full", overwrite=True) as sink:
+        for said in ("No space left", "takes no more after an error"):
+            with pytest.raises(SinkError, match=said):
+                sink.write(a_result())
 
 
 def test_another_output_that_fails_first_leaves_no_empty_file(tmp_path):
@@ -289,100 +393,3 @@ def test_what_was_written_before_an_error_stays(tmp_path):
 def test_a_sink_that_was_not_opened_says_so(tmp_path):
     with pytest.raises(SinkError, match="opened by `with`"):
         JsonLinesSink(str(tmp_path / "out.jsonl")).write(a_result())
-
-
-# ----------------------------------------------------------------------------------------- status
-
-SNAPSHOT = Snapshot(
-    fps=dict(zip(STAGES, (30.04, 29.96, 15.0, 14.55), strict=True)),
-    total_fps=14.96,
-    captured=100,
-    delivered=60,
-    dropped=40,
-    age_ms=33.4,
-    age_p95_ms=70.6,
-)
-
-
-@pytest.fixture
-def clock(monkeypatch):
-    """The status's clock, in seconds; it stands still until it is moved."""
-
-    class Clock:
-        now = 1000.0
-
-        def monotonic(self) -> float:
-            return self.now
-
-    made = Clock()
-    monkeypatch.setattr("fer_edge.edge.sinks.status.time", made)
-    return made
-
-
-def test_lines_of_faces_and_rates():
-    two = [a_reading_at(0, id=1), Reading(Face(Box(0, 0, 9, 9), 1.0, id=12), scores_of("sad", 0.5))]
-
-    assert faces_line(two) == "#1 happy 70%, #12 sad 50%"
-    assert faces_line([]) == "no face"
-    assert rates_line(SNAPSHOT) == (
-        "frames/s: capture 30.0, detect 30.0, classify 15.0, deliver 14.6 | dropped 40 | "
-        "age 33 ms, p95 71 ms"
-    )
-
-
-def test_a_log_gets_plain_lines_every_five_seconds_and_a_summary(capsys, clock):
-    with StatusSink(lambda: SNAPSHOT, camera="demo") as sink:
-        for index in range(120):
-            sink.write(a_result(index, a_reading_at(0)))
-            clock.now += 0.1
-
-    shown = capsys.readouterr().err
-    lines = shown.splitlines()
-    assert lines[0] == "fer-edge: demo; Ctrl-C ends it"
-    # After the first second, when rates mean something, and then at 6 s and 11 s.
-    assert [re.match(r"frame (\d+): #1 happy 70% \| ", line)[1] for line in lines[1:-1]] == [
-        "10",
-        "60",
-        "110",
-    ]
-    assert lines[-1] == (
-        "fer-edge: 60 results of 100 frames (40 dropped), 15.0 frames/s, age 33 ms median, 71 ms "
-        "p95"
-    )
-    assert "\x1b" not in shown, "colours in a log"
-
-
-def test_a_long_line_is_not_wrapped_and_a_name_is_no_markup(capsys):
-    name = "a clip [bold]with[/bold] [/] brackets " + "x" * 200
-
-    with StatusSink(lambda: SNAPSHOT, camera=name):
-        pass
-
-    assert f"fer-edge: {name}; Ctrl-C ends it" in capsys.readouterr().err.splitlines()
-
-
-def test_a_terminal_gets_a_table_that_leaves_the_summary_only(capsys, monkeypatch, clock):
-    monkeypatch.setenv("FORCE_COLOR", "1")  # for rich, this makes a terminal of standard error
-
-    with StatusSink(lambda: SNAPSHOT, camera="demo") as sink:
-        sink.write(a_result(0, a_reading_at(0)))
-        clock.now += 1
-        sink.write(a_result(1))
-
-    shown = capsys.readouterr().err
-    assert "happy" in shown
-    assert "█" * 14 in shown, "the bar of 70 %"
-    assert "no face" in shown
-    last = shown.splitlines()[-1]
-    # What stands before the summary moves up and clears the lines of the table.
-    assert re.fullmatch(r"(\x1b\[\d[AK])+fer-edge: 60 results of 100 frames \(40 .*", last)
-
-
-def test_the_summary_comes_after_an_error_too(capsys):
-    class StopError(Exception):
-        pass
-
-    with pytest.raises(StopError), StatusSink(lambda: SNAPSHOT, camera="demo"):
-        raise StopError
-
-    assert "60 results of 100 frames" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """Means over seconds and held labels: properties first, then tables."""
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -285,6 +286,71 @@ def test_every_other_crop_of_a_face_is_to_be_mirrored():
     # Face 2 was read in every other frame only.
     assert [two for _, two in asked] == [False, False, True, True, False, False]
     assert not EmotionSmoother(mirror=False).mirrored(1)
+
+
+# -------------------------------------------------------------------------- what was last said
+
+
+def test_of_a_face_that_was_never_read_nothing_is_known():
+    smoother = EmotionSmoother()
+    smoother.update([(2, scores_of())], 0)
+
+    assert smoother.last(1) is None
+    assert smoother.unread_s(1) == math.inf
+    assert smoother.unread_s(2) == 0
+
+
+# Each case: ms since the face was read, whether that is still said of it.
+AGES_MS = [(0, True), (33, True), (1000, True), (1000.001, False), (9999, False), (10_001, False)]
+
+
+@pytest.mark.parametrize(("ms", "known"), AGES_MS)
+def test_what_was_said_of_a_face_is_said_for_a_second_more(ms, known):
+    smoother = EmotionSmoother()
+    (said,) = smoother.update([(1, scores_of())], 5 * SECOND_NS)
+    smoother.update([], 5 * SECOND_NS + round(ms * 1e6))
+
+    assert smoother.last(1) is (said if known else None)
+
+
+@given(st.lists(st.tuples(st.booleans(), steps_ns), min_size=1, max_size=30))
+def test_the_time_without_a_reading_is_that_of_the_frames(stream):
+    smoother, now, read_ns, said = EmotionSmoother(), 0, None, None
+    for reads, step in stream:
+        now += step
+        if reads:
+            (said,) = smoother.update([(1, scores_of())], now)
+            read_ns = now
+        else:
+            smoother.update([(2, scores_of())], now)
+        if read_ns is None or now - read_ns > 10 * SECOND_NS:
+            assert smoother.unread_s(1) == math.inf
+        else:
+            assert smoother.unread_s(1) == (now - read_ns) / 1e9
+        recent = read_ns is not None and now - read_ns <= SECOND_NS
+        assert smoother.last(1) is (said if recent else None)
+
+
+def test_neither_a_late_frame_nor_a_clock_set_back_makes_a_reading_younger():
+    smoother = EmotionSmoother()
+    smoother.update([(1, scores_of())], 100 * SECOND_NS)
+    for stamp_ns in (int(100.5 * SECOND_NS), int(100.4 * SECOND_NS), 3 * SECOND_NS):
+        smoother.update([], stamp_ns)
+        assert smoother.unread_s(1) == 0.5
+
+    smoother.update([], int(3.7 * SECOND_NS))
+
+    assert smoother.unread_s(1) == pytest.approx(1.2)
+    assert smoother.last(1) is None
+
+
+def test_of_a_face_that_ended_nothing_is_said():
+    smoother = EmotionSmoother()
+    smoother.update([(1, scores_of())], 0)
+    smoother.forget([1])
+
+    assert smoother.last(1) is None
+    assert smoother.unread_s(1) == math.inf
 
 
 # Each case: what is wrong with it.

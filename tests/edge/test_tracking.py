@@ -290,6 +290,33 @@ def test_the_end_of_a_camera_ends_all_tracks_and_the_numbers_go_on():
     assert ids(tracker.update([a_face_at(100)], FRAME_NS)) == [2]
 
 
+@given(films, st.integers(1, 10**9))
+def test_numbers_go_on_from_the_first_one(film, first_id):
+    usual, later, now = Tracker(), Tracker(first_id=first_id), 0
+    for found, pause_ns in film:
+        now += pause_ns
+        numbers = ids(usual.update(found, now))
+
+        assert ids(later.update(found, now)) == [number + first_id - 1 for number in numbers]
+        assert later.next_id == usual.next_id + first_id - 1
+        assert all(number < usual.next_id for number in numbers)
+
+
+@given(st.lists(films, max_size=4), st.booleans())
+def test_trackers_that_follow_each_other_never_give_a_number_twice(stories, strict):
+    """As when the camera was away, or a stage was replaced: each goes on where one ended."""
+    tracker, known, now = Tracker(), set(), 0
+    for film in stories:
+        score = 5.0 if strict else float("-inf")
+        tracker, fresh = Tracker(strong_score=score, first_id=tracker.next_id), set()
+        for found, pause_ns in film:
+            now += pause_ns
+            fresh |= set(ids(tracker.update(found, now)))
+        assert not fresh & known
+        known |= fresh
+    assert known == set(range(1, tracker.next_id)), "none is left out"
+
+
 @pytest.mark.parametrize("stamps", [(0, 33, 66, 50, 99), (10_000, 10_033, 5, 38, 71)])
 def test_a_face_keeps_its_number_over_a_late_frame_and_a_clock_set_back(stamps):
     tracker = Tracker()

@@ -1,6 +1,10 @@
 """The recorded clip: whole or not at all, and as long as what was seen."""
 
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -12,7 +16,8 @@ from fer_edge.edge.errors import SinkError
 from fer_edge.edge.records import Result
 from fer_edge.edge.sinks.video import VideoSink
 
-from .conftest import a_frame, a_reading_at, a_result
+from .conftest import a_reading_at, a_result
+from .disks import small_disk
 
 SIZE = (160, 120)
 
@@ -67,6 +72,15 @@ def test_the_readings_are_drawn_in(tmp_path):
     drawn = record(tmp_path / "drawn.mp4", [seen])
 
     assert read_clip(drawn)[0][0] > read_clip(plain)[0][0] + 5
+
+
+def test_grey_frames_of_a_camera_without_colour_are_recorded(tmp_path):
+    results = [shade(n) for n in range(4)]
+    grey = [a_result(n, image=result.frame.image[:, :, 0]) for n, result in enumerate(results)]
+
+    greys, _ = read_clip(record(tmp_path / "out.mp4", grey))
+
+    assert greys == pytest.approx([0, 10, 20, 30], abs=4)
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan")])
@@ -248,17 +262,121 @@ def test_a_clip_that_opencv_cannot_write_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_runs_full_is_a_sink_error(tmp_path):
-    """OpenCV writes on without a word, and what it leaves cannot be played."""
-    import resource
+# --------------------------------------------------------------------------------- the disk is full
 
-    noise = np.random.default_rng(1).integers(0, 256, (*SIZE[::-1], 3), np.uint8)
-    results = [Result(a_frame(n, image=np.roll(noise, n)), [], 2 * 10**9) for n in range(30)]
+
+@contextmanager
+def largest_file(size_bytes: int) -> Iterator[None]:
+    """No file may grow beyond this: writing on fails, and the free space does not tell."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    # No file may grow beyond this: writing on fails, as on a full disk.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, limits[1]))
     try:
-        with pytest.raises(SinkError, match=r"out.mp4"):
-            record(tmp_path / "out.mp4", results)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def noise(index: int) -> Result:
+    image = np.random.default_rng(1).integers(0, 256, (*SIZE[::-1], 3), np.uint8)
+    return a_result(index, image=np.roll(image, index))
+
+
+def test_a_clip_that_is_not_whole_is_a_sink_error_and_what_there_is_stays(tmp_path):
+    """OpenCV writes on without a word, and what it leaves cannot be played."""
+    said = "out.mp4 is not whole.*cannot be played, and stays as part-out.mp4"
+    with largest_file(50_000), pytest.raises(SinkError, match=said):
+        record(tmp_path / "out.mp4", [noise(n) for n in range(30)])
+
+    assert [item.name for item in tmp_path.iterdir()] == ["part-out.mp4"]
+    assert (tmp_path / "part-out.mp4").stat().st_size == 50_000
+
+
+def test_an_error_that_ends_the_loop_is_not_hidden_by_a_clip_that_is_not_whole(tmp_path):
+    class StopError(Exception):
+        pass
+
+    def recording() -> None:
+        with VideoSink(tmp_path / "out.mp4", fps=10, paced=False) as sink:
+            for index in range(30):
+                sink.write(noise(index))
+            raise StopError
+
+    with largest_file(50_000), pytest.raises(StopError):
+        recording()
+
+    assert [item.name for item in tmp_path.iterdir()] == ["part-out.mp4"]
+
+
+def test_a_file_that_does_not_grow_is_noticed_while_it_runs(tmp_path):
+    result = shade(0)
+
+    def write_on(sink: VideoSink) -> None:
+        for _ in range(30_000):
+            sink.write(result)
+
+    with largest_file(50_000), VideoSink(tmp_path / "out.mp4", fps=10, paced=False) as sink:
+        with pytest.raises(SinkError, match=r"nothing more is written to its disk; .*part-out"):
+            write_on(sink)
+        with pytest.raises(SinkError, match=r"out.mp4 has ended"):
+            sink.write(shade(0))
+
+    assert [item.name for item in tmp_path.iterdir()] == ["part-out.mp4"]
+
+
+# Each case: a size, how many black frames it takes until FFmpeg has emptied its buffer.
+BLACK = [(SIZE, 8_000), ((640, 480), 1_000)]
+
+
+@pytest.mark.parametrize(("size_wh", "frames"), BLACK)
+def test_a_picture_that_does_not_change_is_not_taken_for_a_full_disk(tmp_path, size_wh, frames):
+    """The least that is written: until the buffer is emptied, the file does not grow."""
+    black = a_result(0, image=np.zeros((*size_wh[::-1], 3), np.uint8))
+    sizes = set()
+    with VideoSink(tmp_path / "out.mp4", fps=30, paced=False) as sink:
+        for _ in range(frames):
+            sink.write(black)
+            sizes.add((tmp_path / "part-out.mp4").stat().st_size)
+
+    assert len(sizes) > 1, "too short: the buffer was never written"
+
+
+# Each case: what is left of the disk in MB, whether the clip goes on.
+LEFT = [(31, False), (33, True)]
+
+
+@pytest.mark.parametrize(("left_mb", "goes_on"), LEFT)
+def test_a_disk_is_not_filled_up(tmp_path, monkeypatch, left_mb, goes_on):
+    """With a made-up disk; test_sink_group.py has a real one."""
+    sizes = {"f_frsize": 4096, "f_bavail": (50 << 20) // 4096}
+    monkeypatch.setattr("os.statvfs", lambda _: SimpleNamespace(**sizes))
+
+    def recording() -> None:
+        with VideoSink(tmp_path / "out.mp4", fps=10, paced=False) as sink:
+            for index in range(6):
+                if index == 3:
+                    sizes["f_bavail"] = (left_mb << 20) // 4096
+                sink.write(shade(index))
+
+    if goes_on:
+        recording()
+    else:
+        with pytest.raises(SinkError, match="ends after 4 frames: less than 32 MB are free"):
+            recording()
+
+    assert len(read_clip(tmp_path / "out.mp4")[0]) == (6 if goes_on else 4)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_disk_that_is_full_from_the_start_is_told_before_the_first_frame(tmp_path):
+    with small_disk(tmp_path / "disk", 16) as disk:
+        with pytest.raises(SinkError, match="less than 32 MB are free on its disk"):
+            VideoSink(disk / "out.mp4", fps=10, paced=False)
+        assert list(disk.iterdir()) == []
+
+
+def test_a_clip_that_somebody_takes_away_is_noticed(tmp_path):
+    with VideoSink(tmp_path / "out.mp4", fps=10, paced=False) as sink:
+        sink.write(shade(0))
+        (tmp_path / "part-out.mp4").unlink()
+        with pytest.raises(SinkError, match=r"part-out.mp4 is gone \(No such file"):
+            sink.write(shade(1))

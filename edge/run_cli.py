@@ -1,0 +1,231 @@
+"""The command ``fer-edge run``: its options, and what they are handed to."""
+
+import math
+from pathlib import Path
+
+import click
+
+from .detectors import AUTO, BACKENDS, CHOICES
+
+# More than any camera gives, and frames of it still fit into memory.
+_MAX_SIDE_PX = 8192
+
+
+def _finite(_ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"expected a finite number, got {value}", param=param)
+    return value
+
+
+class _Size(click.ParamType):
+    """``640x480`` as ``(640, 480)``."""
+
+    name = "WxH"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        parts = str(value).lower().split("x")
+        if isinstance(value, tuple):
+            return value
+        if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
+            self.fail(f"expected a size such as 640x480, got {value!r}", param, ctx)
+        if max(int(part) for part in parts) > _MAX_SIDE_PX:
+            self.fail(f"expected at most {_MAX_SIDE_PX} pixels a side, got {value!r}", param, ctx)
+        return int(parts[0]), int(parts[1])
+
+
+class _Every(click.ParamType):
+    """``auto``, or a number of frames from 1 on."""
+
+    name = "N|auto"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        if value == AUTO or isinstance(value, int):
+            return value
+        if not str(value).isdecimal() or not 1 <= int(str(value)) <= 1000:
+            self.fail(f"expected 'auto' or a number from 1 to 1000, got {value!r}", param, ctx)
+        return int(str(value))
+
+
+@click.command()
+@click.option(
+    "--camera",
+    default="0",
+    show_default=True,
+    metavar="WHICH",
+    help="A number from `fer-edge cameras`, csi:0, usb:0, usb:/dev/…, rtsp://…, http://…, a clip, "
+    "a folder of pictures, - (standard input), or `demo`.",
+)
+@click.option(
+    "--size",
+    type=_Size(),
+    help="To ask a camera for (default 640x480); clips and streams are shrunk to fit into it.",
+)
+@click.option(
+    "--fps",
+    type=click.FloatRange(0.1, 1000),
+    callback=_finite,
+    help="To ask a camera for (default 30); a folder is played so fast.",
+)
+@click.option(
+    "--rotate",
+    type=click.Choice(["0", "90", "180", "270"]),
+    default="0",
+    help="Turn the pictures clockwise by so many degrees.",
+)
+@click.option("--mirror", is_flag=True, help="Swap left and right, as a mirror does.")
+@click.option(
+    "--realtime",
+    is_flag=True,
+    help="Play a clip or a folder at its rate; take standard input for live.",
+)
+@click.option(
+    "--retry/--no-retry",
+    default=True,
+    help="Open a camera again that has gone (default), or end with exit code 3.",
+)
+@click.option("--model", metavar="NAME|FILE", help="A shipped model or a .tflite file.")
+@click.option("--contract", type=click.Path(path_type=Path), help="For a model without one inside.")
+@click.option(
+    "--detector",
+    type=click.Choice(CHOICES),
+    default=AUTO,
+    show_default=True,
+    help="; ".join(f"{name}: {kind.about}" for name, kind in BACKENDS.items())
+    + "; auto: the first of these that is here.",
+)
+@click.option(
+    "--detector-model",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="For yunet: a file of your own, which is not checked.",
+)
+@click.option(
+    "--detect-size",
+    type=_Size(),
+    default="320x240",
+    show_default=True,
+    help="Pictures are shrunk to fit into this to find faces: smaller is faster and misses small "
+    "ones.",
+)
+@click.option(
+    "--detect-every",
+    type=_Every(),
+    default=AUTO,
+    show_default=True,
+    help="Look for faces in every so many frames and follow them in between; auto: where something "
+    "has changed, and every 0.3 s.",
+)
+@click.option(
+    "--align/--no-align",
+    default=True,
+    show_default=True,
+    help="Level the eyes of a face before its emotion is read; yunet only.",
+)
+@click.option(
+    "--min-face",
+    type=click.FloatRange(0, _MAX_SIDE_PX),
+    default=24.0,
+    show_default=True,
+    metavar="PX",
+    callback=_finite,
+    help="Smaller faces are marked, not read.",
+)
+@click.option(
+    "--smooth",
+    type=click.FloatRange(0),
+    default=0.3,
+    show_default=True,
+    metavar="S",
+    callback=_finite,
+    help="Average the scores of a face over so many seconds, and hold its label; 0: neither.",
+)
+@click.option(
+    "--max-age",
+    type=click.FloatRange(0, min_open=True),
+    default=250.0,
+    show_default=True,
+    metavar="MS",
+    callback=_finite,
+    help="Of a camera: detect less often while results are older than this.",
+)
+@click.option("--runtime", type=click.Choice(["auto", "litert", "tflite"]), default="auto")
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the classifier."
+)
+@click.option(
+    "--tpu",
+    type=click.Choice(["auto", "off", "usb", "pci"]),
+    default="auto",
+    show_default=True,
+    help="A Coral: auto uses one where it, its library and the compiled model are there.",
+)
+@click.option("--jsonl", metavar="FILE|-", help="Write a JSON line a result; - is standard output.")
+@click.option("--record", type=click.Path(path_type=Path), metavar="OUT.mp4", help="Write a clip.")
+@click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
+@click.option("--window/--no-window", default=None, help="Default: where OpenCV has one.")
+@click.option("--frames", type=click.IntRange(1), help="End after so many results.")
+@click.option(
+    "--duration",
+    type=click.FloatRange(0.0, min_open=True),
+    callback=_finite,
+    help="End after S seconds.",
+)
+def run(
+    camera: str,
+    size: tuple[int, int] | None,
+    fps: float | None,
+    rotate: str,
+    mirror: bool,
+    realtime: bool,
+    retry: bool,
+    model: str | None,
+    contract: Path | None,
+    detector: str,
+    detector_model: Path | None,
+    detect_size: tuple[int, int],
+    detect_every: int | str,
+    align: bool,
+    min_face: float,
+    smooth: float,
+    max_age: float,
+    runtime: str,
+    threads: int,
+    tpu: str,
+    jsonl: str | None,
+    record: Path | None,
+    overwrite: bool,
+    window: bool | None,
+    frames: int | None,
+    duration: float | None,
+) -> None:
+    """Read emotions from a camera until it ends, q, Ctrl-C or SIGTERM."""
+    from .detectors import open_detector
+    from .quality import QualityLimits
+    from .run import CameraChoice, Outputs, RunPlan, run_loop
+    from .stages import LoopSettings
+    from .tpu import open_classifier
+
+    settings = LoopSettings(
+        align=align,
+        detect_every=detect_every,
+        smooth_s=smooth,
+        limits=QualityLimits(min_face_px=min_face),
+        max_age_ms=max_age,
+        retry=retry,
+    )
+    plan = RunPlan(
+        camera=CameraChoice(camera, size, fps, int(rotate), mirror, realtime),
+        open_detector=lambda: open_detector(detector, size_wh=detect_size, model=detector_model),
+        open_classifier=lambda say: open_classifier(
+            model, contract=contract, runtime=runtime, threads=threads, tpu=tpu, say=say
+        ),
+        outputs=Outputs(jsonl=jsonl, record=record, overwrite=overwrite, window=window),
+        settings=settings,
+        frames=frames,
+        duration_s=duration,
+    )
+    click.get_current_context().exit(run_loop(plan))
