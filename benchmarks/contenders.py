@@ -80,7 +80,7 @@ def play_films(request: FilmRequest) -> Run:
 
     from ..edge.classifier import EmotionClassifier
     from ..edge.detectors import open_detector
-    from ..edge.memory import keep_frames_out_of_heaps
+    from ..edge.memory import use_one_heap
     from ..edge.pipeline import Pipeline
     from ..edge.quality import NO_LIMITS, QualityLimits
     from ..edge.stages import LoopSettings
@@ -88,7 +88,7 @@ def play_films(request: FilmRequest) -> Run:
     from .clips import Film, FilmCamera
 
     # As `fer-edge run` does, at its price.
-    keep_frames_out_of_heaps()
+    use_one_heap()
     cv2.setNumThreads(1)
     films = [
         Film(path, np.load(path), fps) for path, fps in zip(request.films, request.fps, strict=True)

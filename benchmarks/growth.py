@@ -14,7 +14,7 @@ from ..edge.cameras.demo import DemoCamera
 from ..edge.classifier import EmotionClassifier
 from ..edge.detectors import open_detector
 from ..edge.errors import FerEdgeError, UsageError
-from ..edge.memory import keep_frames_out_of_heaps
+from ..edge.memory import use_one_heap
 from ..edge.pipeline import Pipeline
 from ..edge.sinks.group import SinkGroup
 from ..edge.sinks.jsonl import JsonLinesSink
@@ -145,7 +145,7 @@ def measure_growth(
     if frames <= from_frame:
         raise UsageError(f"Expected more than the first {from_frame} frames, got {frames}.")
     every = every or max(1, frames // _SAMPLES)
-    keep_frames_out_of_heaps()
+    use_one_heap()
     host = read_host()
     classifier, detector = EmotionClassifier.open(model), open_detector("haar")
     samples: list[Sample] = []

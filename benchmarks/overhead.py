@@ -20,7 +20,7 @@ import numpy as np
 
 from ..edge.classifier import EmotionClassifier
 from ..edge.detectors import Detector, open_detector
-from ..edge.memory import keep_frames_out_of_heaps
+from ..edge.memory import use_one_heap
 from ..edge.pipeline import Pipeline
 from ..edge.runtime import RUNTIMES
 from ..edge.stages import EmotionStage, FaceStage, LoopSettings
@@ -137,7 +137,7 @@ def measure_overhead(
     chosen = choose_cores(os.sched_getaffinity(0), cores)
     host, date = read_host(), datetime.now(UTC).isoformat(timespec="seconds")
     films = [read_film(clip, SIZE_WH) for clip in clips]
-    keep_frames_out_of_heaps()
+    use_one_heap()
     classifier = EmotionClassifier.open(model)
     found: dict[int | str, list[OverheadScore]] = {setting: [] for setting in SETTINGS}
     with pinned(chosen), timed_detection(time.thread_time) as detecting:

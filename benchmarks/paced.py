@@ -17,7 +17,7 @@ import numpy as np
 
 from ..edge.classifier import EmotionClassifier
 from ..edge.detectors import open_detector
-from ..edge.memory import keep_frames_out_of_heaps
+from ..edge.memory import use_one_heap
 from ..edge.pipeline import Pipeline
 from ..edge.records import EmotionScores, Face, Image, Reading
 from ..edge.stages import EmotionStage, FaceStage, Finder, Namer
@@ -216,7 +216,7 @@ def measure_paced(
     host, date = read_host(), datetime.now(UTC).isoformat(timespec="seconds")
     clip = read_clip(plan.clip)
     loops = plan.loops or enough_loops(clip.frames)
-    keep_frames_out_of_heaps()
+    use_one_heap()
     detector = open_detector(plan.detector, model=plan.detector_model)
     classifier = EmotionClassifier.open(plan.model)
     scores: list[PacedScore] = []

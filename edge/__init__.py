@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from .detectors import Detector, open_detector
     from .errors import CameraError, FerEdgeError, ModelError
     from .pipeline import Pipeline
+    from .quality import QualityLimits
     from .reader import EmotionReader
     from .records import Box, EmotionScores, Face, Frame, Reading, Result
+    from .stages import LoopSettings
 
 # OpenCV reads these when it is loaded, so they are set before anything here can import it. A V4L2
 # read would wait 10 s for a camera that is gone; FFmpeg's own complaints would mix with ours.
@@ -43,9 +45,11 @@ _HOME = {
     "Face": "records",
     "FerEdgeError": "errors",
     "Frame": "records",
+    "LoopSettings": "stages",
     "ModelContract": "contract",
     "ModelError": "errors",
     "Pipeline": "pipeline",
+    "QualityLimits": "quality",
     "Reading": "records",
     "Result": "records",
     "list_cameras": "cameras",
@@ -60,6 +64,8 @@ __all__ = [  # noqa: RUF022 - the order in which a reader meets them
     "open_detector",
     "EmotionClassifier",
     "Pipeline",
+    "LoopSettings",
+    "QualityLimits",
     "Camera",
     "Detector",
     "ModelContract",

@@ -3,22 +3,32 @@
 import ctypes
 
 # From glibc's <malloc.h>.
-_M_MMAP_THRESHOLD = -3
-# Below a 320x240 picture in colour, above everything that is made often and small.
-_LARGE_BYTES = 192 * 1024
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
+# The largest that every glibc takes: beyond it a block has pages of its own, fresh ones each time.
+_OWN_PAGES_BYTES = 32 << 20
+# A heap that is given back in one frame is asked for again in the next.
+_KEEP_BYTES = 256 << 20
 
 
-def keep_frames_out_of_heaps() -> bool:
-    """Have the C library give every picture its own pages, and give them back when it is freed.
+def use_one_heap() -> bool:
+    """Have the C library take all memory from one heap, and keep what was freed for the next frame.
 
-    glibc otherwise learns from the first freed frame to keep such blocks in its heaps, one a
-    thread, where the most frames that were ever in flight stay resident. It costs some 8 % of the
-    frame rate (docs/benchmarks.md). For the whole process, so only ``fer-edge run`` calls it.
+    By default every thread gets a heap of its own, and each ends with as many frames in it as were
+    ever in flight there. Pages of its own for every picture are the other way to keep memory flat,
+    at twice the cost of a frame (docs/benchmarks.md). For the whole process, so only ``fer-edge
+    run`` and the benchmarks call it, before they load anything large.
 
     Returns:
         Whether the C library took it; others than glibc have no such setting and need none.
     """
+    settings = (
+        (_M_ARENA_MAX, 1),
+        (_M_MMAP_THRESHOLD, _OWN_PAGES_BYTES),
+        (_M_TRIM_THRESHOLD, _KEEP_BYTES),
+    )
     try:
-        return bool(ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES))
+        mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError):
         return False
+    taken = [mallopt(*setting) for setting in settings]
+    return all(taken)

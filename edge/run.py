@@ -12,7 +12,7 @@ from .cameras import Camera, open_camera
 from .classifier import EmotionClassifier
 from .detectors import Detector
 from .errors import EXIT_OK, SinkError
-from .memory import keep_frames_out_of_heaps
+from .memory import use_one_heap
 from .pipeline import Pipeline
 from .signals import stopping_on_signals
 from .sinks.group import SinkGroup
@@ -108,7 +108,7 @@ def run_loop(plan: RunPlan) -> int:
         FerEdgeError: Something cannot be opened, or it failed and nothing could take its place.
         BrokenPipeError: The reader of the standard output has left, and nothing else comes out.
     """
-    keep_frames_out_of_heaps()
+    use_one_heap()
     stopper = _Stopper()
     # First, so that it still listens while the sinks close their files.
     with stopping_on_signals(stopper.stop) as heard, suppress(_Stopped), ExitStack() as stack:
