@@ -80,7 +80,7 @@ with open({str(listing)!r}, "w") as file:
         (["convert", "--help"], TRAINING_ONLY | {"cv2", "numpy"}),
         (["benchmark", "--help"], TRAINING_ONLY | {"cv2", "numpy"}),
         (["models", "--help"], TRAINING_ONLY | {"cv2", "numpy"}),
-        (["models", "path", "plain"], TRAINING_ONLY | {"cv2"}),
+        (["models", "path", "fast"], TRAINING_ONLY | {"cv2"}),
         # The device never loads what is for training, though it is installed here.
         ([*DEMO, "--frames", "3"], TRAINING_ONLY | {"psutil"}),
     ],

@@ -59,7 +59,7 @@ def _about(contract: ModelContract) -> str:
     # The file itself is int8; its float parent's figure counts only where that was not measured.
     own = [metric for metric in measured if metric.get("of") == "int8"] or measured
     parts += [
-        f"{100 * float(metric['value']):.2f} % of {metric.get('count', '?')} in {metric['split']}"
+        f"{100 * float(metric['value']):.1f} % of {metric.get('count', '?')} in {metric['split']}"
         + (f" ({metric['of']})" if "of" in metric else "")
         for metric in own
     ]

@@ -74,11 +74,14 @@ def test_shapes_that_do_not_fit_cost_nothing(name, inputs, outputs):
 
 
 def test_the_shipped_model_costs_what_its_layers_add_up_to():
-    model = describe(model_path("plain").read_bytes())
+    model = describe(model_path("fast").read_bytes())
 
-    sides_and_depths = [(48, 1, 32), (24, 32, 64), (24, 64, 64), (12, 64, 128), (12, 128, 128)]
-    sides_and_depths += [(6, 128, 256), (6, 256, 256)]
-    expected = sum(side**2 * 9 * depth * out for side, depth, out in sides_and_depths) + 7 * 256
+    # Side of the output, channels in and out, blocks: of two 3x3 layers, and 1x1 around the first.
+    stages = [(24, 16, 32, 1), (12, 32, 48, 2), (6, 48, 96, 1)]
+    expected = 48**2 * 9 * 16 + 96 * 7
+    for side, before, width, blocks in stages:
+        layers = 9 * before * width + (2 * blocks - 1) * 9 * width**2 + before * width
+        expected += side**2 * layers
     assert model.multiply_adds == expected
 
 

@@ -265,7 +265,7 @@ def test_get_takes_a_copy(known, tmp_path):
     assert "  copied; licence: MIT" in result.stdout
 
 
-@pytest.mark.parametrize("name", ["plain", "yolo"])
+@pytest.mark.parametrize("name", ["fast", "yolo"])
 def test_get_of_what_cannot_be_fetched_names_what_can(name):
     result = call("get", name)
 
@@ -285,7 +285,7 @@ def test_a_copy_that_does_not_match_ends_with_the_code_of_models(tmp_path):
 
 
 def test_path_prints_where_a_model_is(known):
-    assert call("path", "plain").stdout.strip() == str(model_path("plain"))
+    assert call("path", "fast").stdout.strip() == str(model_path("fast"))
     missing = call("path", "yunet")
     assert (missing.exit_code, missing.stdout) == (4, "")
     assert "`fer-edge models get yunet` fetches it" in missing.stderr
@@ -303,13 +303,13 @@ def test_list_shows_what_ships_and_what_can_be_fetched(known):
     assert [row["name"] for row in rows] == [*shipped_models(), "yunet"]
     assert [line.split()[0] for line in lines] == [row["name"] for row in rows]
     by_name = {row["name"]: row for row in rows}
-    plain, yunet = by_name["plain"], by_name["yunet"]
-    assert plain["kind"] == "emotion-classifier"
-    assert Path(plain["path"]).stat().st_size == plain["size_bytes"]
+    fast, yunet = by_name["fast"], by_name["yunet"]
+    assert fast["kind"] == "emotion-classifier"
+    assert Path(fast["path"]).stat().st_size == fast["size_bytes"]
     # The accuracy is the contract's, and says on what.
-    (accuracy,) = [metric for metric in plain["metrics"] if metric["name"] == "accuracy"]
-    (line,) = [line for line in lines if line.startswith("plain ")]
-    assert f"{100 * accuracy['value']:.2f} % of 3589 in PublicTest (float)" in line
+    (accuracy,) = [metric for metric in fast["metrics"] if metric["of"] == "int8"]
+    (line,) = [line for line in lines if line.startswith("fast ")]
+    assert f"{100 * accuracy['value']:.1f} % of 3589 in PublicTest (int8)" in line
     assert [row["state"] for row in rows].count("default") == 1
     assert (yunet["state"], yunet["licence"]) == ("missing", "MIT")
     assert "`fer-edge models get yunet` fetches it" in lines[-1]
@@ -331,7 +331,7 @@ def test_list_prefers_the_figure_of_the_file_itself_to_its_parents():
         for of, value in (("float", 0.7), ("int8", 0.69))
     )
 
-    assert listing._about(a_contract(metrics=both)).endswith("69.00 % of 9 in PublicTest (int8)")
+    assert listing._about(a_contract(metrics=both)).endswith("69.0 % of 9 in PublicTest (int8)")
     assert "%" not in listing._about(a_contract(metrics=({"name": "loss", "value": 1.0},)))
 
 

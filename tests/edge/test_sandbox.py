@@ -115,7 +115,7 @@ def test_what_it_prints_is_not_its_answer():
 
 
 @pytest.mark.parametrize(
-    "content", [model_path("plain").read_bytes(), a_net()], ids=["shipped", "tiny"]
+    "content", [model_path("fast").read_bytes(), a_net()], ids=["shipped", "tiny"]
 )
 def test_an_interpreter_has_room_within_the_limits(content):
     assert run_in_child(run_once, content, "litert", memory_mb=128) == ["runs", ""]

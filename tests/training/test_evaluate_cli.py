@@ -113,10 +113,10 @@ def test_a_missing_split_is_answered_with_those_that_are_there(tmp_path, csv):
 
 
 def test_a_shipped_model_is_measured_by_its_name(csv):
-    result = call("plain", "--data", csv, "--json")
+    result = call("fast", "--data", csv, "--json")
 
     assert result.exit_code == 0
-    assert json.loads(result.stdout)["model"] == "plain_int8.tflite"
+    assert json.loads(result.stdout)["model"] == "fast_int8.tflite"
     assert json.loads(result.stdout)["count"] == 10
 
 
