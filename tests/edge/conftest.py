@@ -350,3 +350,14 @@ def row_of(*pixels: int, size_wh: tuple[int, int] = (48, 48)) -> np.ndarray:
     face = np.full((1, *size_wh[::-1]), 99, np.uint8)
     face[0, 0, : len(pixels)] = pixels
     return face
+
+
+class StoppedClock:
+    """A module's clock, in seconds, that stands still until a test moves it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, module: str):
+        self.now = 1000.0
+        monkeypatch.setattr(f"{module}.time", self)
+
+    def monotonic(self) -> float:
+        return self.now

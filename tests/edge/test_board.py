@@ -8,7 +8,7 @@ import pytest
 
 from fer_edge.edge.board import BoardMonitor, BoardState, read_board
 
-from .conftest import wait_until
+from .conftest import StoppedClock, wait_until
 
 VOLT = {"sys/class/hwmon/hwmon1/name": "rpi_volt\n"}
 PI = {
@@ -180,18 +180,8 @@ def test_the_temperature_is_the_processor_s(root, zones, celsius):
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """The monitor's clock, in seconds; it stands still until it is moved."""
-
-    class Clock:
-        now = 1000.0
-
-        def monotonic(self) -> float:
-            return self.now
-
-    made = Clock()
-    monkeypatch.setattr("fer_edge.edge.board.time", made)
-    return made
+def clock(monkeypatch) -> StoppedClock:
+    return StoppedClock(monkeypatch, "fer_edge.edge.board")
 
 
 def look(monitor: BoardMonitor, clock) -> None:

@@ -11,7 +11,7 @@ from fer_edge.edge.records import Reading
 from fer_edge.edge.sinks.status import StatusSink, faces_line, rates_line, summary_line
 from fer_edge.edge.telemetry import STAGES, Snapshot
 
-from .conftest import HANG_S, a_face_at, a_reading_at, a_result, read_as, scores_of
+from .conftest import HANG_S, StoppedClock, a_face_at, a_reading_at, a_result, read_as, scores_of
 
 SNAPSHOT = Snapshot(
     fps=dict(zip(STAGES, (30.04, 29.96, 15.0, 14.55), strict=True)),
@@ -25,18 +25,8 @@ SNAPSHOT = Snapshot(
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """The status's clock, in seconds; it stands still until it is moved."""
-
-    class Clock:
-        now = 1000.0
-
-        def monotonic(self) -> float:
-            return self.now
-
-    made = Clock()
-    monkeypatch.setattr("fer_edge.edge.sinks.status.time", made)
-    return made
+def clock(monkeypatch) -> StoppedClock:
+    return StoppedClock(monkeypatch, "fer_edge.edge.sinks.status")
 
 
 def test_lines_of_faces_and_rates():

@@ -8,6 +8,8 @@ import pytest
 
 from fer_edge.edge.supervisor import Supervisor
 
+from .conftest import StoppedClock
+
 
 class Listener:
     """The other end: the messages that came, in their order."""
@@ -40,18 +42,8 @@ def listener(request, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    """The supervisor's clock, in seconds; it stands still until it is moved."""
-
-    class Clock:
-        now = 1000.0
-
-        def monotonic(self) -> float:
-            return self.now
-
-    made = Clock()
-    monkeypatch.setattr("fer_edge.edge.supervisor.time", made)
-    return made
+def clock(monkeypatch) -> StoppedClock:
+    return StoppedClock(monkeypatch, "fer_edge.edge.supervisor")
 
 
 def named_by(listener: Listener, **others: str) -> dict[str, str]:
