@@ -12,6 +12,8 @@ from .worker import Worker
 # A camera that has gone is tried after 1 s, 2 s, 4 s … 30 s, each a fifth more or less, so that
 # many devices do not come back to their server in the same moment.
 _FIRST_S, _LONGEST_S, _JITTER = 1.0, 30.0, 0.2
+# One that cannot tell whether it is there is tried so often at least: it is to be back in 10 s.
+_LONGEST_BLIND_S = 8.0
 # How often it is asked meanwhile, where that is cheap, whether it is there again.
 _LOOK_S = 2.0
 # How often a thread that waits looks whether it was asked to stop.
@@ -135,6 +137,8 @@ class CameraKeeper:
         self._away, self._pause_s = False, _FIRST_S
         # Whether it was not there when it was asked last, and whether to ask it.
         self._missing, self._asks = False, True
+        # Whether it cannot tell.
+        self._blind = False
 
     def _replace(self, worker: Worker, camera: Source, error: CameraError) -> Source | None:
         if not self._away:
@@ -170,7 +174,8 @@ class CameraKeeper:
         end_s = now_s + self._pause_s * random.uniform(1 - _JITTER, 1 + _JITTER)
         look_s = now_s + _LOOK_S
         # Back to the first only when it is there: one that opens and fails is still away.
-        self._pause_s = min(2 * self._pause_s, _LONGEST_S)
+        longest_s = _LONGEST_BLIND_S if self._blind else _LONGEST_S
+        self._pause_s = min(2 * self._pause_s, longest_s)
         while now_s < end_s:
             if self._stopping():
                 return False
@@ -183,6 +188,7 @@ class CameraKeeper:
                     return False
                 self._asks = True
                 came, self._missing = self._missing and bool(here), here is False
+                self._blind = here is None
                 if came:
                     # It may answer some time before it can be opened.
                     self._pause_s = _FIRST_S

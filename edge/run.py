@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,10 +11,10 @@ from .board import BoardMonitor
 from .cameras import Camera, open_camera
 from .classifier import EmotionClassifier
 from .detectors import Detector
-from .errors import EXIT_OK, SinkError
+from .errors import SinkError
 from .memory import use_one_heap
 from .pipeline import Pipeline
-from .signals import stopping_on_signals
+from .signals import Stopper
 from .sinks.group import SinkGroup
 from .sinks.jsonl import JsonLinesSink
 from .sinks.status import StatusSink, rates_line
@@ -94,42 +94,24 @@ class RunPlan:
     duration_s: float | None = None
 
 
-class _Stopped(BaseException):
-    """A signal came while things were being opened."""
-
-
-def run_loop(plan: RunPlan) -> int:
+def run_loop(plan: RunPlan, stopper: Stopper) -> None:
     """Run until the camera ends, or a limit, ``q`` or a signal comes.
 
-    Returns:
-        The exit code: 0, or 130 after Ctrl-C.
+    Args:
+        plan: What to run.
+        stopper: What the signals call; from when the loop runs it ends that.
 
     Raises:
         FerEdgeError: Something cannot be opened, or it failed and nothing could take its place.
         BrokenPipeError: The reader of the standard output has left, and nothing else comes out.
+        Stopped: A signal came before.
     """
     use_one_heap()
-    stopper = _Stopper()
-    # First, so that it still listens while the sinks close their files.
-    with stopping_on_signals(stopper.stop) as heard, suppress(_Stopped), ExitStack() as stack:
+    with ExitStack() as stack:
         _run(plan, stack, stopper)
-    return EXIT_OK if heard.exit_code is None else heard.exit_code
 
 
-class _Stopper:
-    """Ends whatever is going on: the opening by an exception, the loop by asking it to."""
-
-    def __init__(self) -> None:
-        self.pipeline: Pipeline | None = None
-
-    def stop(self) -> None:
-        """Called by the handler of a signal, in the main thread."""
-        if self.pipeline is None:
-            raise _Stopped
-        self.pipeline.stop()
-
-
-def _run(plan: RunPlan, stack: ExitStack, stopper: _Stopper) -> None:
+def _run(plan: RunPlan, stack: ExitStack, stopper: Stopper) -> None:
     voice = _Voice()
     detector = plan.open_detector()
     classifier = stack.enter_context(closing(plan.open_classifier(voice.say)))
@@ -153,7 +135,7 @@ def _run(plan: RunPlan, stack: ExitStack, stopper: _Stopper) -> None:
         timer.daemon = True
         timer.start()
         stack.callback(timer.cancel)
-    stopper.pipeline = pipeline
+    stopper.hand_over(pipeline.stop)
     left = plan.frames
     for result in pipeline.results():
         sinks.write(result)

@@ -1,11 +1,13 @@
 """The command ``fer-edge run``: its options, and what they are handed to."""
 
 import math
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from .detectors import AUTO, BACKENDS, CHOICES
+from .errors import EXIT_OK
 
 # More than any camera gives, and frames of it still fit into memory.
 _MAX_SIDE_PX = 8192
@@ -203,29 +205,38 @@ def run(
     duration: float | None,
 ) -> None:
     """Read emotions from a camera until it ends, q, Ctrl-C or SIGTERM."""
-    from .detectors import open_detector
-    from .quality import QualityLimits
-    from .run import CameraChoice, Outputs, RunPlan, run_loop
-    from .stages import LoopSettings
-    from .tpu import open_classifier
+    # First, so that the handlers are there while the libraries below are loaded, and while the
+    # outputs close their files.
+    from .signals import Stopped, Stopper, stopping_on_signals
 
-    settings = LoopSettings(
-        align=align,
-        detect_every=detect_every,
-        smooth_s=smooth,
-        limits=QualityLimits(min_face_px=min_face),
-        max_age_ms=max_age,
-        retry=retry,
-    )
-    plan = RunPlan(
-        camera=CameraChoice(camera, size, fps, int(rotate), mirror, realtime),
-        open_detector=lambda: open_detector(detector, size_wh=detect_size, model=detector_model),
-        open_classifier=lambda say: open_classifier(
-            model, contract=contract, runtime=runtime, threads=threads, tpu=tpu, say=say
-        ),
-        outputs=Outputs(jsonl=jsonl, record=record, overwrite=overwrite, window=window),
-        settings=settings,
-        frames=frames,
-        duration_s=duration,
-    )
-    click.get_current_context().exit(run_loop(plan))
+    stopper = Stopper()
+    with stopping_on_signals(stopper.stop) as heard, suppress(Stopped):
+        from .detectors import open_detector
+        from .quality import QualityLimits
+        from .run import CameraChoice, Outputs, RunPlan, run_loop
+        from .stages import LoopSettings
+        from .tpu import open_classifier
+
+        settings = LoopSettings(
+            align=align,
+            detect_every=detect_every,
+            smooth_s=smooth,
+            limits=QualityLimits(min_face_px=min_face),
+            max_age_ms=max_age,
+            retry=retry,
+        )
+        plan = RunPlan(
+            camera=CameraChoice(camera, size, fps, int(rotate), mirror, realtime),
+            open_detector=lambda: open_detector(
+                detector, size_wh=detect_size, model=detector_model
+            ),
+            open_classifier=lambda say: open_classifier(
+                model, contract=contract, runtime=runtime, threads=threads, tpu=tpu, say=say
+            ),
+            outputs=Outputs(jsonl=jsonl, record=record, overwrite=overwrite, window=window),
+            settings=settings,
+            frames=frames,
+            duration_s=duration,
+        )
+        run_loop(plan, stopper)
+    click.get_current_context().exit(EXIT_OK if heard.exit_code is None else heard.exit_code)

@@ -26,6 +26,39 @@ class Stop:
     exit_code: int | None = None
 
 
+class Stopped(BaseException):
+    """A signal came before the loop ran."""
+
+
+class Stopper:
+    """Ends whatever is going on: by an exception while things are opened, then by a call.
+
+    Python may lose an exception that a handler raises (in a weak reference's callback, say, of
+    which imports have many), so what was heard is remembered too.
+    """
+
+    def __init__(self) -> None:
+        self._heard = False
+        self._then: Callable[[], None] | None = None
+
+    def stop(self) -> None:
+        """End it; called by the handler of a signal, in the main thread.
+
+        Raises:
+            Stopped: Nothing was handed over yet.
+        """
+        self._heard = True
+        if self._then is None:
+            raise Stopped
+        self._then()
+
+    def hand_over(self, stop: Callable[[], None]) -> None:
+        """Call this from here on; and at once, if a signal was heard before."""
+        self._then = stop
+        if self._heard:
+            stop()
+
+
 @contextmanager
 def stopping_on_signals(stop: Callable[[], None]) -> Iterator[Stop]:
     """Within the block, SIGINT and SIGTERM call ``stop`` and, 2.8 s later, end the process.

@@ -146,11 +146,11 @@ MISTAKES = [
     ("convert broken.keras -o bare.tflite", 4, "bare.tflite exists"),
     ("convert .", (2, 4), ""),
     ("evaluate no-such.keras --data face.png", 4, "There is no model 'no-such.keras'"),
-    ("evaluate plain --data no-such.csv", 1, "There is no data at no-such.csv"),
-    ("evaluate plain --data face.png", 1, "face.png"),
+    ("evaluate fast --data no-such.csv", 1, "There is no data at no-such.csv"),
+    ("evaluate fast --data face.png", 1, "face.png"),
     ("evaluate plain", 2, "--data"),
-    ("evaluate plain --data no-such.csv --logits there.jsonl", 1, "to a .npz file"),
-    ("evaluate plain --data no-such.csv --out .", 1, "holds other files"),
+    ("evaluate fast --data no-such.csv --logits there.jsonl", 1, "to a .npz file"),
+    ("evaluate fast --data no-such.csv --out .", 1, "holds other files"),
     ("compare no-such", 1, "There is no finished run to compare"),
     ("compare", 2, "RUN"),
     ("train --data no-such.csv --out new", 1, "There is no data at no-such.csv"),
@@ -206,7 +206,7 @@ def test_a_runtime_that_is_not_installed_is_a_model_error(here, monkeypatch):
 # Each case: a command, a module that it needs and that is not there, the extra that brings it.
 EXTRAS = [
     ("train --data x --out y", "keras", "train"),
-    ("evaluate plain --data x", "sklearn", "report"),
+    ("evaluate fast --data x", "sklearn", "report"),
     ("compare x --out y", "matplotlib", "report"),
     ("convert x.keras", "keras", "train"),
 ]

@@ -1,0 +1,38 @@
+"""What a signal does before and after the loop runs; processes are in tests/test_cli_ends.py."""
+
+import os
+import signal
+
+import pytest
+
+from fer_edge.edge.signals import Stopped, Stopper, stopping_on_signals
+
+
+def test_before_the_loop_a_signal_is_an_exception():
+    stopper = Stopper()
+
+    with pytest.raises(Stopped), stopping_on_signals(stopper.stop) as heard:
+        os.kill(os.getpid(), signal.SIGINT)
+        for _ in range(10_000):
+            pass
+    assert heard.exit_code == 130
+
+
+def test_in_the_loop_it_is_a_call():
+    stopper, calls = Stopper(), []
+    stopper.hand_over(lambda: calls.append("stop"))
+
+    assert calls == []
+    stopper.stop()
+    assert calls == ["stop"]
+
+
+def test_an_exception_that_got_lost_is_made_up_for():
+    """As in a callback of a weak reference, where Python drops whatever is raised."""
+    stopper, calls = Stopper(), []
+    with pytest.raises(Stopped):
+        stopper.stop()
+
+    stopper.hand_over(lambda: calls.append("stop"))
+
+    assert calls == ["stop"]
