@@ -148,7 +148,7 @@ MISTAKES = [
     ("evaluate no-such.keras --data face.png", 4, "There is no model 'no-such.keras'"),
     ("evaluate fast --data no-such.csv", 1, "There is no data at no-such.csv"),
     ("evaluate fast --data face.png", 1, "face.png"),
-    ("evaluate plain", 2, "--data"),
+    ("evaluate fast", 2, "--data"),
     ("evaluate fast --data no-such.csv --logits there.jsonl", 1, "to a .npz file"),
     ("evaluate fast --data no-such.csv --out .", 1, "holds other files"),
     ("compare no-such", 1, "There is no finished run to compare"),

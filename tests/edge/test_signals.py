@@ -1,6 +1,5 @@
 """What a signal does before and after the loop runs; processes are in tests/test_cli_ends.py."""
 
-import os
 import signal
 
 import pytest
@@ -11,10 +10,8 @@ from fer_edge.edge.signals import Stopped, Stopper, stopping_on_signals
 def test_before_the_loop_a_signal_is_an_exception():
     stopper = Stopper()
 
-    with pytest.raises(Stopped), stopping_on_signals(stopper.stop) as heard:
-        os.kill(os.getpid(), signal.SIGINT)
-        for _ in range(10_000):
-            pass
+    with stopping_on_signals(stopper.stop) as heard, pytest.raises(Stopped):
+        signal.raise_signal(signal.SIGINT)
     assert heard.exit_code == 130
 
 
