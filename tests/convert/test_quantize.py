@@ -195,7 +195,7 @@ def test_a_model_that_answers_otherwise_is_not_handed_out(
 ):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    with pytest.raises(GateError, match=r"on [0-8].* of 196 faces, expected 97") as caught:
+    with pytest.raises(GateError, match=r"on [0-8].* of 196 faces, expected 95") as caught:
         int8(trained, with_black_faces(calibration))
 
     assert "--calibrate" in str(caught.value)
