@@ -15,7 +15,7 @@ from .targets import TargetArrays
 
 
 class Batches(keras.utils.PyDataset):
-    """The training images of one epoch after another.
+    """The training images of one epoch after another, in batches of one size.
 
     Each item is ``(inputs, targets, weights)``, dicts of arrays by name: input ``pixels`` float32
     ``(b, 48, 48, 1)``, 0..255, and ``teacher`` float32 ``(b, 7)`` where logits of a teacher are
@@ -25,6 +25,7 @@ class Batches(keras.utils.PyDataset):
     def __init__(self, data: Dataset, targets: TargetArrays, recipe: Recipe):
         super().__init__()
         self._images, self._targets, self._recipe = data.images, targets, recipe
+        self._size = min(recipe.schedule.batch, len(data.images))
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
@@ -36,14 +37,17 @@ class Batches(keras.utils.PyDataset):
         """
         self._epoch = epoch
         generator = np.random.default_rng((self._recipe.seed, epoch))
-        self._order = generator.permutation(len(self._images))
+        # The last batch is filled up with the first images. A step of another size would be
+        # compiled anew, weigh its few images more, and with TensorFlow 2.21 end the process: oneDNN
+        # writes past its memory when a 1x1 convolution with stride 2 meets a second batch size.
+        order = generator.permutation(len(self._images))
+        self._order = np.resize(order, len(self) * self._size)
 
     def __len__(self) -> int:
-        return math.ceil(len(self._images) / self._recipe.schedule.batch)
+        return math.ceil(len(self._images) / self._size)
 
     def __getitem__(self, index: int) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        size = self._recipe.schedule.batch
-        rows = self._order[index * size : (index + 1) * size]
+        rows = self._order[index * self._size : (index + 1) * self._size]
         generator = np.random.default_rng((self._recipe.seed, self._epoch, index))
         settings, targets = self._recipe.augmentation, self._targets
         faces = augment(self._images[rows], settings, generator)

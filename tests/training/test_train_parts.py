@@ -56,13 +56,11 @@ def assert_same(one: list, other: list) -> None:
 # ---------------------------------------------------------------------------------------- batches
 
 
-def test_an_epoch_shows_each_image_once_with_its_own_label(training):
+def test_an_epoch_shows_each_image_with_its_own_label(training):
     recipe = a_recipe(augmentation=STILL, targets=Targets(label_smoothing=0.0))
 
     batches = epoch_of(batches_of(training, recipe))
 
-    shapes = [inputs["pixels"].shape for inputs, _, _ in batches]
-    assert shapes == [(16, 48, 48, 1), (16, 48, 48, 1), (10, 48, 48, 1)]
     shown = {
         np.rint(face).astype(np.uint8).tobytes(): int(target.argmax())
         for inputs, targets, _ in batches
@@ -72,6 +70,19 @@ def test_an_epoch_shows_each_image_once_with_its_own_label(training):
         image.tobytes(): label
         for image, label in zip(training.images, training.labels.tolist(), strict=True)
     }
+
+
+@pytest.mark.parametrize(("images", "size", "steps"), [(42, 16, 3), (32, 16, 2), (5, 5, 1)])
+def test_every_batch_is_full_with_images_shown_at_most_once_more(training, images, size, steps):
+    """A second size of batch ends TensorFlow 2.21 with some nets: batches.py."""
+    part = training.take(np.arange(len(training)) < images)
+
+    batches = epoch_of(batches_of(part, a_recipe(augmentation=STILL)))
+
+    faces = np.concatenate([inputs["pixels"] for inputs, _, _ in batches])
+    assert [len(inputs["pixels"]) for inputs, _, _ in batches] == [size] * steps
+    assert len(np.unique(faces[:images], axis=0)) == images
+    assert len(np.unique(faces[images:], axis=0)) == size * steps - images
 
 
 def test_every_part_of_a_batch_is_of_the_same_images(training):
