@@ -289,10 +289,11 @@ def screen(tmp_path):
     if missing:
         pytest.skip(f"needs {', '.join(missing)} (.ci/run installs them)")
     reader, writer = os.pipe()
+    # Without -noreset, the server throws everybody out when its last client leaves: a window that
+    # connects just as xwininfo has looked would be lost.
+    options = ["-displayfd", str(writer), "-screen", "0", "800x600x24", "-nolisten", "tcp"]
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", str(writer), "-screen", "0", "800x600x24", "-nolisten", "tcp"],
-        pass_fds=[writer],
-        stderr=subprocess.DEVNULL,
+        ["Xvfb", "-noreset", *options], pass_fds=[writer], stderr=subprocess.DEVNULL
     )
     os.close(writer)
     with os.fdopen(reader) as file:
@@ -311,7 +312,7 @@ def test_window_shows_the_demo_and_q_ends_it(windowed: Path, screen: Screen, tmp
             [windowed, "run", "--camera", "demo"], env=environment, stderr=log, cwd=tmp_path
         )
         try:
-            _wait_for_window(environment)
+            _wait_for_window(environment, tmp_path / "log")
             time.sleep(2)  # a few frames, so that the picture holds a face
             picture = tmp_path / "screen.png"
             subprocess.run(
@@ -343,7 +344,7 @@ def test_a_real_screen_that_vanishes_ends_the_window_and_not_the_loop(
     with (tmp_path / "log").open("w+") as log:
         process = subprocess.Popen(command, env=environment, stderr=log, cwd=tmp_path)
         try:
-            _wait_for_window(environment)
+            _wait_for_window(environment, tmp_path / "log")
             screen.server.kill()
             screen.server.wait(10)
             told = "The window ended: The screen of the window has vanished; the loop goes on."
@@ -376,7 +377,7 @@ def test_a_real_screen_that_is_not_there_is_one_clear_line(windowed: Path, tmp_p
     )
 
 
-def _wait_for_window(environment: dict[str, str]) -> None:
+def _wait_for_window(environment: dict[str, str], log: Path) -> None:
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         tree = subprocess.run(
@@ -385,7 +386,7 @@ def _wait_for_window(environment: dict[str, str]) -> None:
         if f'"{TITLE}"' in tree.stdout:
             return
         time.sleep(0.2)
-    pytest.fail(f"no window titled {TITLE!r} within {LIMIT_S} s")
+    pytest.fail(f"no window titled {TITLE!r} within {LIMIT_S} s; the log:\n{log.read_text()}")
 
 
 def _plate_pixels(picture: Path) -> int:
