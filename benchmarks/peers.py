@@ -52,6 +52,7 @@ OURS = (
     Contender("yunet", "yunet", 1, 5.0),
     Contender("yunet every 3rd", "yunet", 3, 8.0),
     Contender("haar", "haar", 1, 3.0),
+    Contender("haar every 3rd", "haar", 3, 3.0),
 )
 
 

@@ -72,17 +72,19 @@ def run_in_child(
     return _understand(answer, log, child.returncode, what, memory_mb)
 
 
-def start_child(function: Callable[[], None], **streams: Any) -> subprocess.Popen:
-    """Start Python anew, not a fork of this process, with a function that takes no arguments.
+def start_child(function: Callable[..., None], *numbers: int, **streams: Any) -> subprocess.Popen:
+    """Start Python anew, not a fork of this process, with a function.
 
     Args:
         function: At the top of a module, which the child imports.
-        streams: ``stdin``, ``stdout`` and ``stderr`` as for :class:`subprocess.Popen`.
+        numbers: What it is called with.
+        streams: ``stdin``, ``stdout``, ``stderr`` and ``pass_fds`` as for
+            :class:`subprocess.Popen`.
     """
     module, name = function.__module__, function.__name__
     start = (
         "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-        f"from {module} import {name}; {name}()"
+        f"from {module} import {name}; {name}(*{list(numbers)})"
     )
     return subprocess.Popen(
         [sys.executable, "-c", start, json.dumps([str(folder) for folder in sys.path])],

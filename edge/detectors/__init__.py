@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 AUTO = "auto"
-#: Pictures are shrunk to fit into this for detection. Haar finds faces from an eighth of the height
+#: Pictures are shrunk to fit into this for detection. Haar finds faces from a tenth of the height
 #: on, YuNet from a twentieth.
 DETECT_SIZE_WH = (320, 240)
 

@@ -1,6 +1,5 @@
 """The frames with their readings in a window, where the installed OpenCV can open one."""
 
-import json
 import mmap
 import os
 import socket
@@ -18,7 +17,8 @@ import numpy as np
 from ..draw import annotate
 from ..errors import SinkError
 from ..records import Result
-from .screen import HEAD, QUIT
+from ..sandbox import start_child
+from .screen import HEAD, QUIT, serve
 
 # Python with OpenCV starts in half a second, on a Raspberry Pi in three.
 _START_S = 20.0
@@ -67,19 +67,15 @@ class WindowSink:
     def __enter__(self) -> Self:
         self._wire, theirs = socket.socketpair()
         self._pixels = os.memfd_create("fer-edge-window")
-        start = (
-            "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-            f"from {__package__}.screen import serve; serve({theirs.fileno()}, {self._pixels})"
-        )
         with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", start, json.dumps([str(folder) for folder in sys.path])],
-                pass_fds=(theirs.fileno(), self._pixels),
+            descriptors = theirs.fileno(), self._pixels
+            self._process = start_child(
+                serve,
+                *descriptors,
+                pass_fds=descriptors,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                # Its own group, so that Ctrl-C reaches only us.
-                start_new_session=True,
             )
         self._listener = threading.Thread(target=self._listen, name="window", daemon=True)
         self._listener.start()

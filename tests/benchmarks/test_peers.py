@@ -76,7 +76,7 @@ def test_contenders_take_turns_over_the_same_pictures(plan, tmp_path: Path) -> N
 
     measure(plan(clips=clips, repeat=2), play=noting)
 
-    assert [request.contender for request in asked] == [PEER, "haar"] * 2
+    assert [request.contender for request in asked] == [PEER, "haar", "haar every 3rd"] * 2
     # All else is the same for everybody.
     assert len({(r.films, r.fps, r.cores, r.model, r.read_all) for r in asked}) == 1
     assert asked[0].fps == (30.0, 30.0)
@@ -99,7 +99,7 @@ def test_our_settings(plan, yunet_file: Path) -> None:
 
     found = [(r.detector, r.detect_every, r.detector_model) for r in asked[1:]]
     model = str(yunet_file)
-    assert found == [("yunet", 1, model), ("yunet", 3, model), ("haar", 1, None)]
+    assert found == [("yunet", 1, model), ("yunet", 3, model), ("haar", 1, None), ("haar", 3, None)]
     assert all(request.read_all for request in asked)
     assert report.wanted == {one.name: one.wanted for one in OURS}
 
@@ -112,8 +112,10 @@ def test_report_is_whole_and_names_no_folder(plan, tmp_path: Path) -> None:
     assert document["benchmark"] == "peers"
     assert [clip["name"] for clip in document["clips"]] == ["faces.avi"]
     assert document["size_wh"] == [640, 480]
-    assert document["versions"] == {name: {"python": "3.11"} for name in (PEER, "haar")}
-    assert [score["gain"] for score in document["scores"]] == pytest.approx([1, 4])
+    assert document["versions"] == {
+        name: {"python": "3.11"} for name in (PEER, "haar", "haar every 3rd")
+    }
+    assert [score["gain"] for score in document["scores"]] == pytest.approx([1, 4, 4])
     assert document["command"] == (
         "fer-edge benchmark peers faces.avi --peer-python PYTHON --detector haar "
         "--model tiny.tflite --repeat 2 --cores 1"
