@@ -67,9 +67,14 @@ def augment(
     means = moved.mean(axis=(1, 2), keepdims=True)
     contrast = generator.uniform(*settings.contrast, (count, 1, 1)).astype(np.float32)
     added = generator.uniform(-settings.brightness, settings.brightness, (count, 1, 1))
-    changed = np.clip((moved - means) * contrast + means + added.astype(np.float32), 0, 255)
-    _erase(changed, settings, generator)
-    return changed
+    # In place: the network's threads wait for every new array of this size that is made meanwhile.
+    moved -= means
+    moved *= contrast
+    moved += means
+    moved += added.astype(np.float32)
+    np.clip(moved, 0, 255, out=moved)
+    _erase(moved, settings, generator)
+    return moved
 
 
 def _affines(
