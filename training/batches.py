@@ -15,7 +15,7 @@ from .targets import TargetArrays
 
 
 class Batches(keras.utils.PyDataset):
-    """The training images of one epoch after another, in batches of one size.
+    """The training images of one epoch after another, in batches of one size, which is even.
 
     Each item is ``(inputs, targets, weights)``, dicts of arrays by name: input ``pixels`` float32
     ``(b, 48, 48, 1)``, 0..255, and ``teacher`` float32 ``(b, 7)`` where logits of a teacher are
@@ -25,7 +25,7 @@ class Batches(keras.utils.PyDataset):
     def __init__(self, data: Dataset, targets: TargetArrays, recipe: Recipe):
         super().__init__()
         self._images, self._targets, self._recipe = data.images, targets, recipe
-        self._size = min(recipe.schedule.batch, len(data.images))
+        self._size = min(recipe.schedule.batch, len(data.images) + len(data.images) % 2)
         self.begin(0)
 
     def begin(self, epoch: int) -> None:
@@ -37,9 +37,10 @@ class Batches(keras.utils.PyDataset):
         """
         self._epoch = epoch
         generator = np.random.default_rng((self._recipe.seed, epoch))
-        # The last batch is filled up with the first images. A step of another size would be
-        # compiled anew, weigh its few images more, and with TensorFlow 2.21 end the process: oneDNN
-        # writes past its memory when a 1x1 convolution with stride 2 meets a second batch size.
+        # The last batch is filled up with the first images. A step of another size would weigh its
+        # few images more, and one of an odd size may end the process: in TensorFlow 2.21 oneDNN's
+        # gradient of a 1x1 convolution with stride 2 writes past its memory there, unless the
+        # channels are a multiple of 16.
         order = generator.permutation(len(self._images))
         self._order = np.resize(order, len(self) * self._size)
 

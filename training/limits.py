@@ -38,7 +38,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "optimiser.average": (0.0, 0.99999),
     "optimiser.clip_norm": (0.0, 1e6),
     "schedule.epochs": _COUNT,
-    "schedule.batch": _COUNT,
+    "schedule.batch": (2, 10_000),
     "schedule.peak_rate": _RATE,
     "schedule.warmup_epochs": (0.0, 10_000.0),
     "schedule.plateau_patience": (0, 10_000),
@@ -73,6 +73,11 @@ def check_values(recipe: str, values: Mapping[str, Any]) -> None:
         low, high = values[key]
         if low > high:
             raise UsageError(f"{recipe}: {key} is {low:g} to {high:g}; expected the smaller first.")
+    if values["schedule.batch"] % 2:
+        # batches.py says why.
+        raise UsageError(
+            f"{recipe}: schedule.batch is {values['schedule.batch']}; expected an even number."
+        )
     both = values["augmentation.mixup"] + values["augmentation.cutmix"]
     if both > 1:
         raise UsageError(

@@ -110,11 +110,8 @@ def make_plan(data: Dataset, recipe: Recipe, run: Run, *, batches: int = 3) -> P
     for stage in stages(recipe):
         model = prepare_stage(network, recipe, stage, lessons)
         learning = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
-        _fit(model, _Some(lessons.batches, 1, ready=True))
-        took = [
-            _fit(model, _Some(lessons.batches, count, ready=ready)) / count
-            for ready in (False, True)
-        ]
+        step_seconds(model, lessons.batches, 1, ready=True)
+        took = [step_seconds(model, lessons.batches, count, ready=ready) for ready in (False, True)]
         plans.append(StagePlan(stage, learning, *took))
     return Plan(
         parameters=network.count_params(),
@@ -128,20 +125,27 @@ def make_plan(data: Dataset, recipe: Recipe, run: Run, *, batches: int = 3) -> P
     )
 
 
-def _fit(model: Any, batches: _Some) -> float:
-    """Seconds of an epoch over these batches, from the end of the first step where there are more.
+def step_seconds(model: Any, batches: Batches, count: int, *, ready: bool) -> float:
+    """Seconds of a training step, from the end of the first one where there are more.
 
     What an epoch costs once, such as starting its iterator, is none of a step's.
+
+    Args:
+        model: The compiled one, which is trained.
+        batches: From whose first ones it learns.
+        count: How many steps.
+        ready: Whether each step is given the same batch, made before.
     """
+    some = _Some(batches, count, ready=ready)
     ends: list[float] = []
     clock = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: ends.append(time.perf_counter())
     )
     began = time.perf_counter()
-    model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[clock])
-    if len(ends) < 2:
+    model.fit(some, epochs=1, shuffle=False, verbose=0, callbacks=[clock])
+    if count < 2:
         return ends[-1] - began
-    return (ends[-1] - ends[0]) * len(ends) / (len(ends) - 1)
+    return (ends[-1] - ends[0]) / (count - 1)
 
 
 def _validation_s(network: Any, validation: Dataset) -> float:

@@ -152,6 +152,8 @@ BEYOND = [
     ("plateau_factor=1", "schedule.plateau_factor is 1.0"),
     ("mix_alpha=0", "augmentation.mix_alpha is 0.0"),
     ("calibration_per_class=0", "calibration_per_class is 0"),
+    ("batch=1", "schedule.batch is 1"),
+    ("batch=63", "schedule.batch is 63; expected an even number"),
 ]
 
 

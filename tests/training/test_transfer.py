@@ -331,7 +331,7 @@ def two_stages(name: str, out: Path, *, kill_in: int | None = None, resume: bool
         [
             "input_px=32",
             "dense=8",
-            "batch=7",
+            "batch=8",
             "epochs=2",
             "head_epochs=1",
             "shape=constant",
