@@ -31,7 +31,7 @@ _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
 # A device read may block for its 2 s limit; SIGTERM has to be done in 3.
-_JOIN_LIMIT_S = 2.5
+_JOIN_LIMIT_S = 2.2
 # How often a thread that waits looks whether it was asked to stop.
 _POLL_S = 0.1
 # Threads that hang at the same time: each holds memory, and often a device.
