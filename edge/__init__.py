@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", "2")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+# 2**26, which takes 200 MB decoded: photographs from strangers must not take all memory of a Pi.
+os.environ.setdefault("OPENCV_IO_MAX_IMAGE_PIXELS", "67108864")
 
 _HOME = {
     "Box": "records",

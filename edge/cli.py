@@ -26,6 +26,7 @@ class _Lazy(NamedTuple):
 
 _ELSEWHERE = {
     "run": _Lazy("fer_edge.edge.run_cli", "", "Read emotions from a camera until it ends."),
+    "classify": _Lazy("fer_edge.edge.classify_cli", "", "Read emotions from photographs."),
     "cameras": _Lazy("fer_edge.edge.cameras_cli", "", "List the cameras of this machine."),
     "train": _Lazy("fer_edge.training.cli", "train", "Train an emotion model on FER-2013."),
     "recipes": _Lazy("fer_edge.training.cli", "train", "List what `train` can train."),

@@ -1,40 +1,13 @@
 """The command ``fer-edge run``: its options, and what they are handed to."""
 
-import math
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from .detectors import AUTO, BACKENDS, CHOICES
+from .cli_options import Size, finite, reading_options
+from .detectors import AUTO
 from .errors import EXIT_OK
-
-# More than any camera gives, and frames of it still fit into memory.
-_MAX_SIDE_PX = 8192
-
-
-def _finite(_ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"expected a finite number, got {value}", param=param)
-    return value
-
-
-class _Size(click.ParamType):
-    """``640x480`` as ``(640, 480)``."""
-
-    name = "WxH"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        parts = str(value).lower().split("x")
-        if isinstance(value, tuple):
-            return value
-        if len(parts) != 2 or not all(part.isdecimal() and int(part) > 0 for part in parts):
-            self.fail(f"expected a size such as 640x480, got {value!r}", param, ctx)
-        if max(int(part) for part in parts) > _MAX_SIDE_PX:
-            self.fail(f"expected at most {_MAX_SIDE_PX} pixels a side, got {value!r}", param, ctx)
-        return int(parts[0]), int(parts[1])
 
 
 class _Every(click.ParamType):
@@ -63,13 +36,13 @@ class _Every(click.ParamType):
 )
 @click.option(
     "--size",
-    type=_Size(),
+    type=Size(),
     help="To ask a camera for (default 640x480); clips and streams are shrunk to fit into it.",
 )
 @click.option(
     "--fps",
     type=click.FloatRange(0.1, 1000),
-    callback=_finite,
+    callback=finite,
     help="To ask a camera for (default 30); a folder is played so fast.",
 )
 @click.option(
@@ -89,30 +62,7 @@ class _Every(click.ParamType):
     default=True,
     help="Open a camera again that has gone (default), or end with exit code 3.",
 )
-@click.option("--model", metavar="NAME|FILE", help="A shipped model or a .tflite file.")
-@click.option("--contract", type=click.Path(path_type=Path), help="For a model without one inside.")
-@click.option(
-    "--detector",
-    type=click.Choice(CHOICES),
-    default=AUTO,
-    show_default=True,
-    help="; ".join(f"{name}: {kind.about}" for name, kind in BACKENDS.items())
-    + "; auto: the first of these that is here.",
-)
-@click.option(
-    "--detector-model",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="For yunet: a file of your own, which is not checked.",
-)
-@click.option(
-    "--detect-size",
-    type=_Size(),
-    default="320x240",
-    show_default=True,
-    help="Pictures are shrunk to fit into this to find faces: smaller is faster and misses small "
-    "ones.",
-)
+@reading_options(detect_size="320x240")
 @click.option(
     "--detect-every",
     type=_Every(),
@@ -122,27 +72,12 @@ class _Every(click.ParamType):
     "has changed, and every 0.3 s.",
 )
 @click.option(
-    "--align/--no-align",
-    default=True,
-    show_default=True,
-    help="Level the eyes of a face before its emotion is read; yunet only.",
-)
-@click.option(
-    "--min-face",
-    type=click.FloatRange(0, _MAX_SIDE_PX),
-    default=24.0,
-    show_default=True,
-    metavar="PX",
-    callback=_finite,
-    help="Smaller faces are marked, not read.",
-)
-@click.option(
     "--smooth",
     type=click.FloatRange(0),
     default=0.3,
     show_default=True,
     metavar="S",
-    callback=_finite,
+    callback=finite,
     help="Average the scores of a face over so many seconds, and hold its label; 0: neither.",
 )
 @click.option(
@@ -151,12 +86,8 @@ class _Every(click.ParamType):
     default=250.0,
     show_default=True,
     metavar="MS",
-    callback=_finite,
+    callback=finite,
     help="Of a camera: detect less often while results are older than this.",
-)
-@click.option("--runtime", type=click.Choice(["auto", "litert", "tflite"]), default="auto")
-@click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True, help="Of the classifier."
 )
 @click.option(
     "--tpu",
@@ -173,7 +104,7 @@ class _Every(click.ParamType):
 @click.option(
     "--duration",
     type=click.FloatRange(0.0, min_open=True),
-    callback=_finite,
+    callback=finite,
     help="End after S seconds.",
 )
 def run(

@@ -1,6 +1,7 @@
 """Clips and single pictures. They are lossless unless they are played at their own rate."""
 
 import math
+import os
 import threading
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..native_log import native_stderr_silenced
 from ..records import Frame, Image
 from . import CameraBase, make_frame
 from .capture import Capture
-from .mjpeg import decode_picture
+from .mjpeg import decode_or_raise
 
 
 class Pace:
@@ -157,7 +158,16 @@ def decode_file(path: Path, *, colour: bool = True) -> Image:
         encoded = np.fromfile(path, dtype=np.uint8)
     except OSError as exc:
         raise DataError(f"Cannot read the picture {path}: {exc.strerror}.") from exc
-    image = decode_picture(encoded, colour=colour)
+    try:
+        image = decode_or_raise(encoded, colour=colour)
+    except cv2.error as exc:
+        if "IMAGE_PIXELS" in str(exc):
+            limit = int(os.environ.get("OPENCV_IO_MAX_IMAGE_PIXELS", 2**30)) / 1e6
+            raise DataError(
+                f"{path} has more than {limit:.0f} megapixels: shrink it, or let OpenCV take more "
+                f"with OPENCV_IO_MAX_IMAGE_PIXELS."
+            ) from exc
+        image = None
     if image is None:
         raise DataError(f"{path} is no picture that this OpenCV can decode.")
     return image

@@ -51,7 +51,7 @@ class FolderCamera(CameraBase):
         except OSError as exc:
             raise CameraError(f"Cannot read the folder {path}: {exc.strerror}.") from exc
         wanted = [entry for entry in entries if entry.suffix.lower() in PICTURE_SUFFIXES]
-        self._waiting = sorted(wanted, key=_natural, reverse=True)
+        self._waiting = sorted(wanted, key=natural_key, reverse=True)
         self._pace = Pace() if realtime else None
         self._index = 0
         self._first_bad: Path | None = None
@@ -101,8 +101,8 @@ class FolderCamera(CameraBase):
         return None
 
 
-def _natural(path: Path) -> tuple[list[str | int], str]:
-    """A key that puts ``face2`` before ``face10``."""
+def natural_key(path: Path) -> tuple[list[str | int], str]:
+    """A key to sort by that puts ``face2`` before ``face10``."""
     parts: list[str | int] = list(re.split(r"(\d+)", path.name))
     # Text and digits alternate, so that only equals are ever compared with each other.
     parts[1::2] = [int(digits) for digits in parts[1::2]]

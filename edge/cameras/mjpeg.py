@@ -156,12 +156,20 @@ def decode_picture(encoded: bytes | np.ndarray, *, colour: bool = True) -> Image
         colour: Whether to decode to blue-green-red, ``(height, width, 3)``, or at less cost to
             grey, ``(height, width)``; uint8 either way.
     """
-    data = np.frombuffer(encoded, np.uint8)
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
+        return decode_or_raise(encoded, colour=colour)
     except cv2.error:
-        # Empty, or a header that claims more pixels than OpenCV takes.
         return None
+
+
+def decode_or_raise(encoded: bytes | np.ndarray, *, colour: bool = True) -> Image | None:
+    """:func:`decode_picture` that tells why OpenCV refuses.
+
+    Raises:
+        cv2.error: There are no bytes, or their header claims more pixels than OpenCV takes.
+    """
+    data = np.frombuffer(encoded, np.uint8)
+    image = cv2.imdecode(data, cv2.IMREAD_COLOR if colour else cv2.IMREAD_GRAYSCALE)
     return None if image is None else np.asarray(image, np.uint8)
 
 

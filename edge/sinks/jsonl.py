@@ -28,14 +28,14 @@ def result_document(result: Result) -> dict[str, Any]:
         "monotonic_ns": frame.captured_ns,
         "age_ms": round(result.age_ms, 3),
         "size_wh": list(frame.size_wh),
-        "faces": [_face(reading) for reading in result.readings],
+        "faces": [{"id": reading.face.id, **face_document(reading)} for reading in result.readings],
     }
 
 
-def _face(reading: Reading) -> dict[str, Any]:
+def face_document(reading: Reading) -> dict[str, Any]:
+    """What was read of a face, without its number, as JSON values."""
     box = reading.box
     return {
-        "id": reading.face.id,
         "box_px": [round(side, 2) for side in (box.x_px, box.y_px, box.w_px, box.h_px)],
         "size_px": round(reading.size_px, 2),
         "detected": reading.face.detected,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fer_edge.edge.cameras import open_camera
 from fer_edge.edge.cameras.capture import Capture
 from fer_edge.edge.cameras.files import ClipCamera, Pace
-from fer_edge.edge.cameras.folder import _natural
+from fer_edge.edge.cameras.folder import natural_key
 from fer_edge.edge.errors import CameraError
 
 from ..conftest import encode, write_folder
@@ -86,8 +86,8 @@ def test_a_folder_without_a_picture_is_no_camera(tmp_path, members, said):
 
 @given(st.lists(st.text(st.sampled_from("0123456789ab.٣"), min_size=1), min_size=2, unique=True))
 def test_any_names_have_an_order(names):
-    one = sorted(map(Path, names), key=_natural)
-    other = sorted(map(Path, reversed(names)), key=_natural)
+    one = sorted(map(Path, names), key=natural_key)
+    other = sorted(map(Path, reversed(names)), key=natural_key)
 
     assert one == other
 
@@ -95,7 +95,7 @@ def test_any_names_have_an_order(names):
 def test_a_number_counts_as_a_whole():
     names = ["f1.png", "f2.png", "f10.png", "f010.png", "g1.png"]
 
-    assert [p.name for p in sorted(map(Path, reversed(names)), key=_natural)] == [
+    assert [p.name for p in sorted(map(Path, reversed(names)), key=natural_key)] == [
         "f1.png",
         "f2.png",
         "f010.png",
