@@ -8,6 +8,7 @@ import os
 import sys
 from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import NamedTuple
 
 import click
@@ -38,8 +39,15 @@ _ELSEWHERE = {
     "convert": _Lazy("fer_edge.convert.cli", "train", "Turn a .keras model into int8 TFLite."),
     "inspect": _Lazy("fer_edge.convert.inspect_cli", "", "Say what is in a .tflite model."),
     "models": _Lazy("fer_edge.edge.models_cli", "", "List and fetch models."),
+    "config": _Lazy("fer_edge.edge.config_cli", "", "Show, check or begin the configuration."),
+    "completion": _Lazy("fer_edge.edge.config_cli", "", "Print the completion of a shell."),
     "benchmark": _Lazy("fer_edge.benchmarks.cli", "train", "Measure speed beside the usual way."),
 }
+# They take no options from files: one looks at them.
+_NOT_CONFIGURED = ("config", "completion")
+_HELP = ("-h", "--help")
+# Where the context keeps whether the help is wanted, which a bad configuration must not prevent.
+_HELP_WANTED = f"{__name__}.help"
 # A module that is missing because an extra is not installed; any other is a fault of ours.
 _OF_EXTRAS = {
     "jinja2",
@@ -61,10 +69,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _ELSEWHERE:
             return super().get_command(ctx, cmd_name)
-        lazy = _ELSEWHERE[cmd_name]
-        if ctx.resilient_parsing:
-            return None
-        return getattr(import_module(lazy.module), cmd_name)
+        return getattr(import_module(_ELSEWHERE[cmd_name].module), cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []
@@ -78,6 +83,8 @@ class _Commands(click.Group):
             formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> object:
+        # Click empties the arguments before it calls the group's own function.
+        ctx.meta[_HELP_WANTED] = not set(_HELP).isdisjoint(ctx.args)
         try:
             return super().invoke(ctx)
         except ModuleNotFoundError as exc:
@@ -125,14 +132,30 @@ def _open_standard_streams() -> None:
         sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Commands, context_settings={"help_option_names": list(_HELP)})
 @click.version_option(__version__, prog_name="fer-edge")
-def cli() -> None:
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Options in TOML, over those of /etc and of the user: see `fer-edge config`.",
+)
+@click.pass_context
+def cli(ctx: click.Context, config_file: Path | None) -> None:
     """Facial-emotion recognition on the edge: run it, train it, convert it, measure it.
 
     Exit codes: 0 done, 1 error, 2 usage, 3 camera, 4 model, 5 quality gate, 6 stuck
     in native code, 130 Ctrl-C.
     """
+    word = ctx.invoked_subcommand
+    if word is None or word in _NOT_CONFIGURED or ctx.meta[_HELP_WANTED]:
+        return
+    if isinstance(ctx.command, click.Group):
+        from .config import default_map, find_settings
+
+        settings = find_settings(ctx.command, (word,), config_file)
+        ctx.default_map = default_map(settings, ctx.command)
 
 
 def main() -> None:

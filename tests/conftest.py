@@ -29,9 +29,10 @@ CSV_HEADER = ("emotion", "pixels", "Usage")
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
-    """The tests keep nothing in the user's own cache, and take nothing from it."""
+    """The tests keep nothing in the user's own folders, and take nothing from them."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        for kind in ("CACHE", "CONFIG"):
+            patch.setenv(f"XDG_{kind}_HOME", str(tmp_path_factory.mktemp(kind.lower())))
         yield
 
 
