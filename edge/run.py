@@ -2,9 +2,10 @@
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from .board import BoardMonitor
@@ -15,6 +16,8 @@ from .errors import SinkError
 from .memory import use_one_heap
 from .pipeline import Pipeline
 from .signals import Stopper
+from .sinks.csv_table import CsvSink
+from .sinks.events import EventsSink
 from .sinks.group import SinkGroup
 from .sinks.jsonl import JsonLinesSink
 from .sinks.status import StatusSink, rates_line
@@ -41,13 +44,17 @@ class Outputs:
     """What the user asked to come out.
 
     Attributes:
-        jsonl: A file, ``-`` for standard output, or None.
+        jsonl: A file for JSON lines, ``-`` for standard output, or None.
+        events: The same for what changes.
+        csv: The same for a table.
         record: An .mp4 file, or None.
         overwrite: Whether files that exist may be replaced.
         window: Whether to open a window; None opens one where that is possible.
     """
 
     jsonl: str | None = None
+    events: str | None = None
+    csv: str | None = None
     record: Path | None = None
     overwrite: bool = False
     window: bool | None = None
@@ -65,9 +72,10 @@ class Outputs:
     @property
     def live_status(self) -> bool | None:
         """Whether the status is redrawn in place; None leaves that to the terminal."""
-        # JSON lines on a terminal scroll, and a table that redraws itself would fight with them.
+        # Lines on a terminal scroll, and a table that redraws itself would fight with them.
         on_terminal = sys.stdout is not None and sys.stdout.isatty()
-        return False if self.jsonl == "-" and on_terminal else None
+        scrolls = "-" in (self.jsonl, self.events, self.csv)
+        return False if scrolls and on_terminal else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +135,7 @@ def _run(plan: RunPlan, stack: ExitStack, stopper: Stopper) -> None:
         live=plan.outputs.live_status,
         board=board.summary_line,
     )
-    _add_sinks(sinks, plan.outputs, camera, pipeline, voice.status)
+    _add_sinks(sinks, plan.outputs, camera, classifier.contract.labels, pipeline, voice.status)
     supervisor = stack.enter_context(Supervisor.from_environment())
     if plan.duration_s is not None:
         # A wait of over 292 years overflows.
@@ -175,18 +183,28 @@ def _open(choice: CameraChoice, say: Callable[[str], None], *, colour: bool) -> 
 
 
 def _add_sinks(
-    sinks: SinkGroup, outputs: Outputs, camera: Camera, pipeline: Pipeline, status: StatusSink
+    sinks: SinkGroup,
+    outputs: Outputs,
+    camera: Camera,
+    labels: Sequence[str],
+    pipeline: Pipeline,
+    status: StatusSink,
 ) -> None:
-    if outputs.jsonl is not None:
-        target = "the standard output" if outputs.jsonl == "-" else outputs.jsonl
-        sink = JsonLinesSink(outputs.jsonl, overwrite=outputs.overwrite)
-        sinks.add(f"JSON lines to {target}", sink)
+    overwrite = outputs.overwrite
+    for what, target, sink in (
+        ("JSON lines", outputs.jsonl, JsonLinesSink),
+        ("Events", outputs.events, partial(EventsSink, camera=camera.name, labels=labels)),
+        ("The table", outputs.csv, partial(CsvSink, labels=labels)),
+    ):
+        if target is not None:
+            place = "the standard output" if target == "-" else target
+            sinks.add(f"{what} to {place}", sink(target, overwrite=overwrite))
     if outputs.record is not None:
         video = VideoSink(
             outputs.record,
             fps=camera.fps,
             paced=not camera.lossless,
-            overwrite=outputs.overwrite,
+            overwrite=overwrite,
         )
         sinks.add(f"The recording {outputs.record}", video)
     if outputs.shows:

@@ -97,6 +97,12 @@ class _Every(click.ParamType):
     help="A Coral: auto uses one where it, its library and the compiled model are there.",
 )
 @click.option("--jsonl", metavar="FILE|-", help="Write a JSON line a result; - is standard output.")
+@click.option(
+    "--events",
+    metavar="FILE|-",
+    help="Write a JSON line where something changes: a face comes, goes, shows another emotion.",
+)
+@click.option("--csv", metavar="FILE|-", help="Write a row a face and result.")
 @click.option("--record", type=click.Path(path_type=Path), metavar="OUT.mp4", help="Write a clip.")
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
 @click.option("--window/--no-window", default=None, help="Default: where OpenCV has one.")
@@ -129,6 +135,8 @@ def run(
     threads: int,
     tpu: str,
     jsonl: str | None,
+    events: str | None,
+    csv: str | None,
     record: Path | None,
     overwrite: bool,
     window: bool | None,
@@ -136,6 +144,10 @@ def run(
     duration: float | None,
 ) -> None:
     """Read emotions from a camera until it ends, q, Ctrl-C or SIGTERM."""
+    if [jsonl, events, csv].count("-") > 1:
+        raise click.UsageError(
+            "Only one of --jsonl, --events and --csv can be the standard output."
+        )
     # First, so that the handlers are there while the libraries below are loaded, and while the
     # outputs close their files.
     from .signals import Stopped, Stopper, stopping_on_signals
@@ -164,7 +176,7 @@ def run(
             open_classifier=lambda say: open_classifier(
                 model, contract=contract, runtime=runtime, threads=threads, tpu=tpu, say=say
             ),
-            outputs=Outputs(jsonl=jsonl, record=record, overwrite=overwrite, window=window),
+            outputs=Outputs(jsonl, events, csv, record, overwrite, window),
             settings=settings,
             frames=frames,
             duration_s=duration,

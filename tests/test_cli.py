@@ -98,6 +98,9 @@ MISTAKES = [
     # Outputs
     ("run --camera demo --jsonl there.jsonl", 1, "there.jsonl exists"),
     ("run --camera demo --jsonl no/such.jsonl", 1, "the folder no does not exist"),
+    ("run --camera demo --events there.jsonl", 1, "there.jsonl exists"),
+    ("run --camera demo --csv no/such.csv", 1, "the folder no does not exist"),
+    ("run --camera demo --jsonl - --events -", 2, "Only one of --jsonl, --events and --csv"),
     ("run --camera demo --jsonl folder.mp4", 1, "is a folder"),
     ("run --camera demo --jsonl folder.mp4 --overwrite", 1, "is a folder"),
     ("run --camera demo --record there.mp4", 1, "there.mp4 exists"),
@@ -340,6 +343,21 @@ def seconds_of(folder: Path) -> float:
     """The time between the first and the last line of ``out.jsonl``."""
     lines = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     return (lines[-1]["monotonic_ns"] - lines[0]["monotonic_ns"]) / 1e9
+
+
+def test_events_and_a_table_come_beside_the_lines(tmp_path):
+    outputs = ["--jsonl", "-", "--events", "events.jsonl", "--csv", "table.csv"]
+
+    done = run("run", "--camera", "demo", "--frames", 10, *outputs, cwd=tmp_path)
+
+    assert done.returncode == 0
+    faces = [face for line in done.stdout.splitlines() for face in json.loads(line)["faces"]]
+    rows = (tmp_path / "table.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(faces)
+    events = [json.loads(line) for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert [event["event"] for event in events if "label" not in event] == ["started", "ended"]
+    assert {event["face"] for event in events if "face" in event} == {f["id"] for f in faces}
+    assert events[-1]["results"] == 10
 
 
 def test_overwrite_replaces_both_outputs(here):
