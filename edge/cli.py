@@ -39,6 +39,9 @@ _ELSEWHERE = {
     "convert": _Lazy("fer_edge.convert.cli", "train", "Turn a .keras model into int8 TFLite."),
     "inspect": _Lazy("fer_edge.convert.inspect_cli", "", "Say what is in a .tflite model."),
     "models": _Lazy("fer_edge.edge.models_cli", "", "List and fetch models."),
+    "summarise": _Lazy(
+        "fer_edge.benchmarks.summarise_cli", "report", "Turn `run --events` into a page."
+    ),
     "config": _Lazy("fer_edge.edge.config_cli", "", "Show, check or begin the configuration."),
     "completion": _Lazy("fer_edge.edge.config_cli", "", "Print the completion of a shell."),
     "benchmark": _Lazy("fer_edge.benchmarks.cli", "train", "Measure speed beside the usual way."),

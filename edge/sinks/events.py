@@ -72,7 +72,8 @@ class EventsSink:
     def __exit__(self, kind: object, *rest: object) -> None:
         try:
             if self._output.open:
-                watched_s = (self._last_ns - (self._first_ns or self._last_ns)) / 1e9
+                first_ns = self._last_ns if self._first_ns is None else self._first_ns
+                watched_s = (self._last_ns - first_ns) / 1e9
                 end = {"results": self._results, "duration_s": round(watched_s, 3)}
                 self._output.write(_lines(self._log.end()))
                 self._output.write(self._frame("ended", end), counts=False)
