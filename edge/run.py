@@ -20,8 +20,9 @@ from .sinks.csv_table import CsvSink
 from .sinks.events import EventsSink
 from .sinks.group import SinkGroup
 from .sinks.jsonl import JsonLinesSink
+from .sinks.recording import Recording
 from .sinks.status import StatusSink, rates_line
-from .sinks.video import VideoSink
+from .sinks.video import KEEP_FREE_BYTES
 from .sinks.window import WindowSink, why_no_window
 from .stages import LoopSettings
 from .supervisor import Supervisor
@@ -48,6 +49,8 @@ class Outputs:
         events: The same for what changes.
         csv: The same for a table.
         record: An .mp4 file, or None.
+        record_minutes: A new clip begins so often; None makes one of all.
+        keep_free_mb: What recording leaves of its disk, in megabytes.
         overwrite: Whether files that exist may be replaced.
         window: Whether to open a window; None opens one where that is possible.
     """
@@ -58,6 +61,8 @@ class Outputs:
     record: Path | None = None
     overwrite: bool = False
     window: bool | None = None
+    record_minutes: float | None = None
+    keep_free_mb: float = KEEP_FREE_BYTES / 1e6
 
     @property
     def shows(self) -> bool:
@@ -200,11 +205,14 @@ def _add_sinks(
             place = "the standard output" if target == "-" else target
             sinks.add(f"{what} to {place}", sink(target, overwrite=overwrite))
     if outputs.record is not None:
-        video = VideoSink(
+        video = Recording(
             outputs.record,
+            minutes=outputs.record_minutes,
+            say=status.say,
             fps=camera.fps,
             paced=not camera.lossless,
             overwrite=overwrite,
+            keep_free_bytes=round(outputs.keep_free_mb * 1e6),
         )
         sinks.add(f"The recording {outputs.record}", video)
     if outputs.shows:

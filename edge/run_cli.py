@@ -104,6 +104,22 @@ class _Every(click.ParamType):
 )
 @click.option("--csv", metavar="FILE|-", help="Write a row a face and result.")
 @click.option("--record", type=click.Path(path_type=Path), metavar="OUT.mp4", help="Write a clip.")
+@click.option(
+    "--record-minutes",
+    type=click.FloatRange(0, min_open=True),
+    metavar="M",
+    callback=finite,
+    help="Begin a new clip every M minutes, named by its time: OUT-20261121-093000.mp4.",
+)
+@click.option(
+    "--keep-free",
+    type=click.FloatRange(0),
+    default=34.0,
+    show_default=True,
+    metavar="MB",
+    callback=finite,
+    help="Recording stops before less is free on its disk.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
 @click.option("--window/--no-window", default=None, help="Default: where OpenCV has one.")
 @click.option("--frames", type=click.IntRange(1), help="End after so many results.")
@@ -138,12 +154,18 @@ def run(
     events: str | None,
     csv: str | None,
     record: Path | None,
+    record_minutes: float | None,
+    keep_free: float,
     overwrite: bool,
     window: bool | None,
     frames: int | None,
     duration: float | None,
 ) -> None:
     """Read emotions from a camera until it ends, q, Ctrl-C or SIGTERM."""
+    if record_minutes is not None and record is None:
+        raise click.UsageError(
+            "--record-minutes says how long the clips of --record are: pass both."
+        )
     if [jsonl, events, csv].count("-") > 1:
         raise click.UsageError(
             "Only one of --jsonl, --events and --csv can be the standard output."
@@ -176,7 +198,9 @@ def run(
             open_classifier=lambda say: open_classifier(
                 model, contract=contract, runtime=runtime, threads=threads, tpu=tpu, say=say
             ),
-            outputs=Outputs(jsonl, events, csv, record, overwrite, window),
+            outputs=Outputs(
+                jsonl, events, csv, record, overwrite, window, record_minutes, keep_free
+            ),
             settings=settings,
             frames=frames,
             duration_s=duration,

@@ -13,8 +13,8 @@ from ..records import Result
 from . import refuse_to_overwrite
 
 _FILL_LIMIT_S = 10
-#: So much of the disk is left free: for the index, which is written last, and for everything else.
-KEEP_FREE_BYTES = 32 << 20
+#: So much of the disk is left free at least: for everything else.
+KEEP_FREE_BYTES = 34_000_000
 # Of the index, a frame; measured were 16.
 _INDEX_BYTES = 32
 # What FFmpeg collects before it writes. It was seen to be half of this.
@@ -31,7 +31,15 @@ class VideoSink:
     The index of the clip stays in memory until then: 60 bytes a frame, 160 MB a day at 30 frames/s.
     """
 
-    def __init__(self, path: Path, *, fps: float, paced: bool, overwrite: bool = False):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        fps: float,
+        paced: bool,
+        overwrite: bool = False,
+        keep_free_bytes: int = KEEP_FREE_BYTES,
+    ):
         """Choose the file; it is made with the first frame.
 
         Args:
@@ -40,6 +48,7 @@ class VideoSink:
             paced: Repeat or skip frames so that the clip keeps the time of a live camera; False
                 writes one frame a result.
             overwrite: Replace a file that exists.
+            keep_free_bytes: Of its disk; the clip ends before less are free.
 
         Raises:
             SinkError: The file exists, its folder is missing, not writable or on a full disk, or it
@@ -50,6 +59,7 @@ class VideoSink:
         refuse_to_overwrite(path, overwrite=overwrite)
         self._path, self._partial = path, path.with_name(f"part-{path.name}")
         self._fps, self._paced = (fps if fps > 0 else 30.0), paced
+        self._keep_free = keep_free_bytes
         self._writer: cv2.VideoWriter | None = None
         self._size_wh = (0, 0)
         self._first_ns = self._written = 0
@@ -98,10 +108,11 @@ class VideoSink:
             disk = os.statvfs(self._path.parent)
         except OSError as exc:
             return f"its disk is gone ({exc.strerror})"
-        needed = KEEP_FREE_BYTES + self._written * _INDEX_BYTES
+        # The index is written last.
+        needed = self._keep_free + self._written * _INDEX_BYTES
         if disk.f_bavail * disk.f_frsize >= needed:
             return ""
-        return f"less than {needed >> 20} MB are free on its disk"
+        return f"less than {needed / 1e6:.0f} MB are free on its disk"
 
     def _is_stuck(self) -> str:
         """Why the file does not grow any more, or an empty text.

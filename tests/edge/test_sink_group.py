@@ -278,7 +278,7 @@ def test_a_disk_that_runs_full_retires_lines_and_clip_and_both_are_whole(tmp_pat
         assert sorted(item.name for item in disk.iterdir()) == ["other", "out.jsonl", "out.mp4"]
 
     assert "The clip ended: " in said[0]
-    assert f"out.mp4 ends after {recorded} frames: less than 32 MB are free on its disk" in said[0]
+    assert f"out.mp4 ends after {recorded} frames: less than 34 MB are free on its disk" in said[0]
     assert said[1:] == ["JSON lines ended: No space left on device; the loop goes on."]
     assert frames == recorded > 1
     assert text.endswith("}\n")

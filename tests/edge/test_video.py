@@ -360,7 +360,7 @@ def test_a_disk_is_not_filled_up(tmp_path, monkeypatch, left_mb, goes_on):
     if goes_on:
         recording()
     else:
-        with pytest.raises(SinkError, match="ends after 4 frames: less than 32 MB are free"):
+        with pytest.raises(SinkError, match="ends after 4 frames: less than 34 MB are free"):
             recording()
 
     assert len(read_clip(tmp_path / "out.mp4")[0]) == (6 if goes_on else 4)
@@ -369,7 +369,7 @@ def test_a_disk_is_not_filled_up(tmp_path, monkeypatch, left_mb, goes_on):
 
 def test_a_disk_that_is_full_from_the_start_is_told_before_the_first_frame(tmp_path):
     with small_disk(tmp_path / "disk", 16) as disk:
-        with pytest.raises(SinkError, match="less than 32 MB are free on its disk"):
+        with pytest.raises(SinkError, match="less than 34 MB are free on its disk"):
             VideoSink(disk / "out.mp4", fps=10, paced=False)
         assert list(disk.iterdir()) == []
 
