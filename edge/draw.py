@@ -12,6 +12,7 @@ from .records import Image, Reading
 # Dark text on a light plate reads on any background; one colour for all emotions, because colours
 # for seven of them are told apart by few people. A grey plate where nothing is said.
 _PLATE_BGR, _MUTE_BGR, _TEXT_BGR = (80, 220, 255), (205, 205, 205), (20, 20, 20)
+_STRIP_BGR, _NOTICE_BGR = (45, 35, 30), (255, 255, 255)
 _FONT = cv2.FONT_HERSHEY_DUPLEX
 _FLAWS = {SMALL: "too small", CUT: "cut by the border", BLURRED: "blurred"}
 # More are not told apart, and the box of a wild detection has sides of any length.
@@ -26,7 +27,7 @@ def describe(reading: Reading) -> str:
     return ", ".join(said) or "not read yet"
 
 
-def annotate(image: Image, readings: Sequence[Reading]) -> Image:
+def annotate(image: Image, readings: Sequence[Reading], *, notice: str = "") -> Image:
     """Return a copy of a picture with each face boxed and named.
 
     A whole box is a face that was detected in this frame; one with its corners only was followed
@@ -35,6 +36,7 @@ def annotate(image: Image, readings: Sequence[Reading]) -> Image:
     Args:
         image: uint8, ``(height, width, 3)``, blue-green-red; or grey, ``(height, width)``.
         readings: What was read in it.
+        notice: A line at the bottom, over everything; empty for none.
 
     Returns:
         uint8, ``(height, width, 3)``, blue-green-red.
@@ -52,7 +54,23 @@ def annotate(image: Image, readings: Sequence[Reading]) -> Image:
         _outline(canvas, reading, thickness)
         color = _PLATE_BGR if reading.label is not None else _MUTE_BGR
         _plate(canvas, describe(reading), reading.box.as_ints()[:2], scale, thickness, color)
+    if notice:
+        _strip(canvas, notice, scale, thickness)
     return canvas
+
+
+def _strip(canvas: np.ndarray, text: str, scale: float, thickness: int) -> None:
+    """A line of light text on a dark strip along the bottom, as large as the width allows."""
+    height, width = canvas.shape[:2]
+    (text_w, text_h), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
+    pad = max(3, text_h // 3)
+    if text_w + 2 * pad > width:
+        scale *= max(0.0, width - 2 * pad) / text_w
+        (text_w, text_h), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
+    top = max(0, height - text_h - baseline - 2 * pad)
+    cv2.rectangle(canvas, (0, top), (width, height), _STRIP_BGR, cv2.FILLED)
+    place = ((width - text_w) // 2, top + pad + text_h)
+    cv2.putText(canvas, text, place, _FONT, scale, _NOTICE_BGR, thickness, cv2.LINE_AA)
 
 
 def _outline(canvas: np.ndarray, reading: Reading, thickness: int) -> None:

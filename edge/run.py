@@ -18,6 +18,7 @@ from .pipeline import Pipeline
 from .signals import Stopper
 from .sinks.csv_table import CsvSink
 from .sinks.events import EventsSink
+from .sinks.faces import FacesSink
 from .sinks.group import SinkGroup
 from .sinks.jsonl import JsonLinesSink
 from .sinks.recording import Recording
@@ -51,6 +52,8 @@ class Outputs:
         record: An .mp4 file, or None.
         record_minutes: A new clip begins so often; None makes one of all.
         keep_free_mb: What recording leaves of its disk, in megabytes.
+        save_faces: A folder for crops of the faces, or None.
+        notice: A line in window and recording; empty for none.
         overwrite: Whether files that exist may be replaced.
         window: Whether to open a window; None opens one where that is possible.
     """
@@ -63,6 +66,8 @@ class Outputs:
     window: bool | None = None
     record_minutes: float | None = None
     keep_free_mb: float = KEEP_FREE_BYTES / 1e6
+    save_faces: Path | None = None
+    notice: str = ""
 
     @property
     def shows(self) -> bool:
@@ -72,7 +77,7 @@ class Outputs:
     @property
     def need_colour(self) -> bool:
         """Whether somebody looks at the pictures."""
-        return self.record is not None or self.shows
+        return self.record is not None or self.save_faces is not None or self.shows
 
     @property
     def live_status(self) -> bool | None:
@@ -195,7 +200,7 @@ def _add_sinks(
     pipeline: Pipeline,
     status: StatusSink,
 ) -> None:
-    overwrite = outputs.overwrite
+    overwrite, keep_free = outputs.overwrite, round(outputs.keep_free_mb * 1e6)
     for what, target, sink in (
         ("JSON lines", outputs.jsonl, JsonLinesSink),
         ("Events", outputs.events, partial(EventsSink, camera=camera.name, labels=labels)),
@@ -212,12 +217,16 @@ def _add_sinks(
             fps=camera.fps,
             paced=not camera.lossless,
             overwrite=overwrite,
-            keep_free_bytes=round(outputs.keep_free_mb * 1e6),
+            keep_free_bytes=keep_free,
+            notice=outputs.notice,
         )
         sinks.add(f"The recording {outputs.record}", video)
+    if outputs.save_faces is not None:
+        faces = FacesSink(outputs.save_faces, keep_free_bytes=keep_free)
+        sinks.add(f"The faces in {outputs.save_faces}", faces)
     if outputs.shows:
         try:
-            sinks.add("The window", WindowSink(on_quit=pipeline.stop))
+            sinks.add("The window", WindowSink(pipeline.stop, notice=outputs.notice))
         except SinkError as error:
             # One that nobody asked for, on a screen that is gone, is no reason not to run.
             if outputs.window:

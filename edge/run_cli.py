@@ -9,6 +9,8 @@ from .cli_options import Size, finite, reading_options
 from .detectors import AUTO
 from .errors import EXIT_OK
 
+_NOTICE = "Emotion recognition is running"
+
 
 class _Every(click.ParamType):
     """``auto``, or a number of frames from 1 on."""
@@ -118,7 +120,18 @@ class _Every(click.ParamType):
     show_default=True,
     metavar="MB",
     callback=finite,
-    help="Recording stops before less is free on its disk.",
+    help="Recording and --save-faces stop before less is free on their disk.",
+)
+@click.option(
+    "--save-faces",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Save a picture of each face when it is first named, and when its emotion changes.",
+)
+@click.option(
+    "--notice",
+    is_flag=True,
+    help="Say in the window and the recording that emotion recognition is running.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
 @click.option("--window/--no-window", default=None, help="Default: where OpenCV has one.")
@@ -156,6 +169,8 @@ def run(
     record: Path | None,
     record_minutes: float | None,
     keep_free: float,
+    save_faces: Path | None,
+    notice: bool,
     overwrite: bool,
     window: bool | None,
     frames: int | None,
@@ -199,7 +214,16 @@ def run(
                 model, contract=contract, runtime=runtime, threads=threads, tpu=tpu, say=say
             ),
             outputs=Outputs(
-                jsonl, events, csv, record, overwrite, window, record_minutes, keep_free
+                jsonl=jsonl,
+                events=events,
+                csv=csv,
+                record=record,
+                overwrite=overwrite,
+                window=window,
+                record_minutes=record_minutes,
+                keep_free_mb=keep_free,
+                save_faces=save_faces,
+                notice=_NOTICE if notice else "",
             ),
             settings=settings,
             frames=frames,

@@ -100,6 +100,8 @@ MISTAKES = [
     ("run --camera demo --jsonl no/such.jsonl", 1, "the folder no does not exist"),
     ("run --camera demo --events there.jsonl", 1, "there.jsonl exists"),
     ("run --camera demo --csv no/such.csv", 1, "the folder no does not exist"),
+    ("run --camera demo --record-minutes 5", 2, "are: pass both"),
+    ("run --camera demo --save-faces text.png", 1, "Cannot make the folder text.png"),
     ("run --camera demo --jsonl - --events -", 2, "Only one of --jsonl, --events and --csv"),
     ("run --camera demo --jsonl folder.mp4", 1, "is a folder"),
     ("run --camera demo --jsonl folder.mp4 --overwrite", 1, "is a folder"),
@@ -358,6 +360,16 @@ def test_events_and_a_table_come_beside_the_lines(tmp_path):
     assert [event["event"] for event in events if "label" not in event] == ["started", "ended"]
     assert {event["face"] for event in events if "face" in event} == {f["id"] for f in faces}
     assert events[-1]["results"] == 10
+
+
+def test_faces_are_saved_only_where_a_folder_is_named(tmp_path):
+    demo = ["--camera", "demo", "--frames", 5, "--notice"]
+
+    assert run("run", *demo, cwd=tmp_path).returncode == 0
+    assert list(tmp_path.iterdir()) == []
+    assert run("run", *demo, "--save-faces", "faces", cwd=tmp_path).returncode == 0
+    (name,) = [path.name for path in (tmp_path / "faces").iterdir()]
+    assert "-face1-" in name
 
 
 def test_overwrite_replaces_both_outputs(here):

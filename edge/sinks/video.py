@@ -39,6 +39,7 @@ class VideoSink:
         paced: bool,
         overwrite: bool = False,
         keep_free_bytes: int = KEEP_FREE_BYTES,
+        notice: str = "",
     ):
         """Choose the file; it is made with the first frame.
 
@@ -49,6 +50,7 @@ class VideoSink:
                 writes one frame a result.
             overwrite: Replace a file that exists.
             keep_free_bytes: Of its disk; the clip ends before less are free.
+            notice: A line that stands in the picture.
 
         Raises:
             SinkError: The file exists, its folder is missing, not writable or on a full disk, or it
@@ -59,7 +61,7 @@ class VideoSink:
         refuse_to_overwrite(path, overwrite=overwrite)
         self._path, self._partial = path, path.with_name(f"part-{path.name}")
         self._fps, self._paced = (fps if fps > 0 else 30.0), paced
-        self._keep_free = keep_free_bytes
+        self._keep_free, self._notice = keep_free_bytes, notice
         self._writer: cv2.VideoWriter | None = None
         self._size_wh = (0, 0)
         self._first_ns = self._written = 0
@@ -87,7 +89,7 @@ class VideoSink:
         if self._writer is None and self._written:
             raise SinkError(f"{self._path} has ended; record to another file.")
         writer = self._writer or self._open(result)
-        image = annotate(result.frame.image, result.readings)
+        image = annotate(result.frame.image, result.readings, notice=self._notice)
         if result.frame.size_wh != self._size_wh:
             # A camera may change its size; a clip cannot.
             image = cv2.resize(image, self._size_wh)
@@ -105,12 +107,12 @@ class VideoSink:
     def _is_full(self) -> str:
         """Why the disk takes no more, or an empty text."""
         try:
-            disk = os.statvfs(self._path.parent)
+            free = free_bytes(self._path.parent)
         except OSError as exc:
             return f"its disk is gone ({exc.strerror})"
         # The index is written last.
         needed = self._keep_free + self._written * _INDEX_BYTES
-        if disk.f_bavail * disk.f_frsize >= needed:
+        if free >= needed:
             return ""
         return f"less than {needed / 1e6:.0f} MB are free on its disk"
 
@@ -188,6 +190,12 @@ class VideoSink:
             raise SinkError(
                 f"{self._path} is not whole, is the disk full? In any case {self._remains()}."
             )
+
+
+def free_bytes(folder: Path) -> int:
+    """What an ordinary user may still write there."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize
 
 
 def _can_be_played(path: Path) -> bool:

@@ -48,11 +48,12 @@ class WindowSink:
     window there. It never holds the loop up: while it is busy with a picture, others are left out.
     """
 
-    def __init__(self, on_quit: Callable[[], None]):
+    def __init__(self, on_quit: Callable[[], None], *, notice: str = ""):
         """Choose what to do on ``q``; the window is opened by ``with``.
 
         Args:
             on_quit: Called once, from a thread of the sink.
+            notice: A line that stands in the picture.
 
         Raises:
             SinkError: No window can be opened here; the message says how to get one.
@@ -60,7 +61,7 @@ class WindowSink:
         reason = why_no_window()
         if reason is not None:
             raise SinkError(f"{reason} Or leave --window out: the terminal shows what is read.")
-        self._on_quit = on_quit
+        self._on_quit, self._notice = on_quit, notice
         self._ready, self._quit, self._gone = (threading.Event() for _ in range(3))
         self._sent_s = 0.0
 
@@ -110,7 +111,7 @@ class WindowSink:
             if time.monotonic() - self._sent_s > _STUCK_S:
                 raise SinkError(f"The screen has not taken a picture for {_STUCK_S:g} s.")
             return
-        image = annotate(result.frame.image, result.readings)
+        image = annotate(result.frame.image, result.readings, notice=self._notice)
         if os.fstat(self._pixels).st_size < image.nbytes:
             os.ftruncate(self._pixels, image.nbytes)
         with mmap.mmap(self._pixels, image.nbytes) as shared:

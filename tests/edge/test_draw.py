@@ -285,3 +285,25 @@ def test_a_wild_box_that_was_followed_does_not_fail_or_take_long(flaw):
     wild = read_as(Face(Box(-1e6, -1e6, 3e6, 3e6), 1.0, id=1, detected=False), flaw=flaw)
 
     assert annotate(canvas(), [wild] * 20).shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize("size_wh", [(1920, 1080), (640, 480), (320, 240), (160, 120)])
+@pytest.mark.parametrize("grey", [0, 255])
+def test_a_notice_stands_whole_at_the_bottom_on_any_background(size_wh, grey):
+    width, height = size_wh
+
+    drawn = annotate(canvas(size_wh, grey), [], notice="Emotion recognition is running")
+
+    strip = (drawn != grey).any(axis=(1, 2))
+    assert strip.any()
+    assert strip[-1]
+    assert not strip[: round(0.85 * height)].any()
+    text = (drawn[strip] > 200).all(axis=2)
+    columns = np.flatnonzero(text.any(axis=0))
+    assert 0 < columns[0] < columns[-1] < width - 1
+    assert columns[-1] - columns[0] > width / 3
+
+
+@pytest.mark.parametrize("size_wh", [(1, 1), (8, 3)])
+def test_a_notice_in_a_tiny_picture_does_not_fail(size_wh):
+    assert annotate(canvas(size_wh), [], notice="running").shape == (*size_wh[::-1], 3)
