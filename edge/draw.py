@@ -1,11 +1,13 @@
 """Boxes, labels and scores drawn into a picture so that they can be read. Pure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import cv2
 import numpy as np
 
+from .plates import Rectangle, place
 from .quality import BLURRED, CUT, SMALL
 from .records import Image, Reading
 
@@ -49,17 +51,27 @@ def annotate(image: Image, readings: Sequence[Reading], *, notice: str = "") -> 
     # Text of about 1/26 of the picture's height, but never too small for a 240-line picture.
     scale = max(0.45, height / 800)
     thickness = max(1, round(height / 480))
-    # Labels last: where plates overlap they cover those that say less.
-    for reading in sorted(readings, key=lambda reading: reading.label is not None):
+    for reading in readings:
         _outline(canvas, reading, thickness)
-        color = _PLATE_BGR if reading.label is not None else _MUTE_BGR
-        _plate(canvas, describe(reading), reading.box.as_ints()[:2], scale, thickness, color)
-    if notice:
-        _strip(canvas, notice, scale, thickness)
+    taken = [_strip(canvas, notice, scale, thickness)] if notice else []
+    # First those who are named, and of them the larger ones: where there is no room for all, the
+    # others have their boxes only.
+    ordered = sorted(readings, key=lambda reading: (reading.label is None, -reading.box.area_px2))
+    plates = [_fitted(describe(reading), canvas.shape[1], scale, thickness) for reading in ordered]
+    spots = place(
+        [plate.size_wh for plate in plates],
+        [reading.box.as_ints() for reading in ordered],
+        (canvas.shape[1], height),
+        taken,
+    )
+    for reading, plate, spot in zip(ordered, plates, spots, strict=True):
+        if spot is not None:
+            color = _PLATE_BGR if reading.label is not None else _MUTE_BGR
+            _plate(canvas, plate, spot, scale, thickness, color)
     return canvas
 
 
-def _strip(canvas: np.ndarray, text: str, scale: float, thickness: int) -> None:
+def _strip(canvas: np.ndarray, text: str, scale: float, thickness: int) -> Rectangle:
     """A line of light text on a dark strip along the bottom, as large as the width allows."""
     height, width = canvas.shape[:2]
     (text_w, text_h), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
@@ -69,8 +81,9 @@ def _strip(canvas: np.ndarray, text: str, scale: float, thickness: int) -> None:
         (text_w, text_h), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
     top = max(0, height - text_h - baseline - 2 * pad)
     cv2.rectangle(canvas, (0, top), (width, height), _STRIP_BGR, cv2.FILLED)
-    place = ((width - text_w) // 2, top + pad + text_h)
-    cv2.putText(canvas, text, place, _FONT, scale, _NOTICE_BGR, thickness, cv2.LINE_AA)
+    start = ((width - text_w) // 2, top + pad + text_h)
+    cv2.putText(canvas, text, start, _FONT, scale, _NOTICE_BGR, thickness, cv2.LINE_AA)
+    return 0, top, width, height - top
 
 
 def _outline(canvas: np.ndarray, reading: Reading, thickness: int) -> None:
@@ -94,27 +107,39 @@ def _outline(canvas: np.ndarray, reading: Reading, thickness: int) -> None:
             cv2.line(canvas, first.tolist(), last.tolist(), _PLATE_BGR, weight)
 
 
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """A text with the measures of its plate, in pixels."""
+
+    text: str
+    text_h: int
+    pad: int
+    size_wh: tuple[int, int]
+
+
+def _fitted(text: str, width: int, scale: float, thickness: int) -> _Label:
+    """The text, or its beginning where that is too wide for the picture."""
+    while True:
+        (text_w, text_h), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
+        pad = max(3, text_h // 3)
+        size_wh = text_w + 2 * pad, text_h + baseline + 2 * pad
+        if size_wh[0] <= width or ", " not in text:
+            return _Label(text, text_h, pad, size_wh)
+        # The label is worth more than why it is not a fresh one.
+        text = text.rpartition(", ")[0]
+
+
 def _plate(
     canvas: np.ndarray,
-    text: str,
-    corner: tuple[int, int],
+    label: _Label,
+    spot: tuple[int, int],
     scale: float,
     thickness: int,
     color: tuple[int, int, int],
 ) -> None:
-    """A line of text on a plate above the box, or inside it where there is no room above."""
-    x, y = corner
-    width = canvas.shape[1]
-    while True:
-        (text_w, text_h), baseline = cv2.getTextSize(text, _FONT, scale, thickness)
-        pad = max(3, text_h // 3)
-        plate_w, plate_h = text_w + 2 * pad, text_h + baseline + 2 * pad
-        if plate_w <= width or ", " not in text:
-            break
-        # The label is worth more than why it is not a fresh one.
-        text = text.rpartition(", ")[0]
-    left = min(max(0, x), max(0, width - plate_w))
-    top = y - plate_h if y - plate_h >= 0 else max(0, y)
-    cv2.rectangle(canvas, (left, top), (left + plate_w, top + plate_h), color, cv2.FILLED)
-    place = (left + pad, top + pad + text_h)
-    cv2.putText(canvas, text, place, _FONT, scale, _TEXT_BGR, thickness, cv2.LINE_AA)
+    """A line of text on a plate."""
+    (left, top), (width, height) = spot, label.size_wh
+    corner = left + width - 1, top + height - 1
+    cv2.rectangle(canvas, (left, top), corner, color, cv2.FILLED)
+    start = (left + label.pad, top + label.pad + label.text_h)
+    cv2.putText(canvas, label.text, start, _FONT, scale, _TEXT_BGR, thickness, cv2.LINE_AA)
