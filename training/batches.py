@@ -39,8 +39,8 @@ class Batches(keras.utils.PyDataset):
         generator = np.random.default_rng((self._recipe.seed, epoch))
         # The last batch is filled up with the first images. A step of another size would weigh its
         # few images more, and one of an odd size may end the process: in TensorFlow 2.21 oneDNN's
-        # gradient of a 1x1 convolution with stride 2 writes past its memory there, unless the
-        # channels are a multiple of 16.
+        # gradient of a 1x1 convolution with stride 2 from fewer than 16 channels writes past its
+        # memory there.
         order = generator.permutation(len(self._images))
         self._order = np.resize(order, len(self) * self._size)
 
