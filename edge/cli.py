@@ -59,7 +59,9 @@ _OF_EXTRAS = {
     "matplotlib",
     "psutil",
     "sklearn",
+    "starlette",
     "tensorflow",
+    "uvicorn",
 }
 
 
@@ -98,6 +100,8 @@ class _Commands(click.Group):
             extra = _ELSEWHERE[command].extra if command in _ELSEWHERE else "train"
             if missing in ("keras", "tensorflow"):
                 extra = "train"
+            elif missing in ("starlette", "uvicorn"):
+                extra = "web"
             error: FerEdgeError = MissingExtraError(
                 f"`fer-edge {command}` needs {missing}, which is not installed: "
                 f'`pip install "fer-edge[{extra}]"`.'

@@ -15,6 +15,7 @@ from .detectors import Detector
 from .errors import SinkError
 from .memory import use_one_heap
 from .pipeline import Pipeline
+from .reader import EmotionReader
 from .signals import Stopper
 from .sinks.csv_table import CsvSink
 from .sinks.events import EventsSink
@@ -53,7 +54,9 @@ class Outputs:
         record_minutes: A new clip begins so often; None makes one of all.
         keep_free_mb: What recording leaves of its disk, in megabytes.
         save_faces: A folder for crops of the faces, or None.
-        notice: A line in window and recording; empty for none.
+        notice: A line on page, window and recording; empty for none.
+        serve: Where to serve the live page, as ``HOST:PORT``, or None.
+        token: What a page beyond this machine asks for; None makes one.
         overwrite: Whether files that exist may be replaced.
         window: Whether to open a window; None opens one where that is possible.
     """
@@ -68,6 +71,8 @@ class Outputs:
     keep_free_mb: float = KEEP_FREE_BYTES / 1e6
     save_faces: Path | None = None
     notice: str = ""
+    serve: str | None = None
+    token: str | None = None
 
     @property
     def shows(self) -> bool:
@@ -77,7 +82,8 @@ class Outputs:
     @property
     def need_colour(self) -> bool:
         """Whether somebody looks at the pictures."""
-        return self.record is not None or self.save_faces is not None or self.shows
+        asked = (self.record, self.save_faces, self.serve)
+        return any(each is not None for each in asked) or self.shows
 
     @property
     def live_status(self) -> bool | None:
@@ -97,6 +103,7 @@ class RunPlan:
         open_detector: Opens what finds the faces.
         open_classifier: Opens what names their emotions; it is told where to say what people should
             know.
+        open_reader: Opens what reads the photographs that are dropped on the page.
         outputs: Where results go.
         settings: How the loop looks at faces.
         frames: End after so many results.
@@ -106,6 +113,7 @@ class RunPlan:
     camera: CameraChoice
     open_detector: Callable[[], Detector]
     open_classifier: Callable[[Callable[[str], None]], EmotionClassifier]
+    open_reader: Callable[[], EmotionReader] | None = None
     outputs: Outputs = field(default_factory=Outputs)
     settings: LoopSettings = field(default_factory=LoopSettings)
     frames: int | None = None
@@ -146,6 +154,22 @@ def _run(plan: RunPlan, stack: ExitStack, stopper: Stopper) -> None:
         board=board.summary_line,
     )
     _add_sinks(sinks, plan.outputs, camera, classifier.contract.labels, pipeline, voice.status)
+    if plan.outputs.serve is not None:
+        # Only here: its libraries are an extra.
+        from .web.serve import open_page
+
+        page = open_page(
+            plan.outputs.serve,
+            plan.outputs.token,
+            snapshot=pipeline.snapshot,
+            camera=camera.name,
+            labels=classifier.contract.labels,
+            temperature_c=lambda: board.state.temperature_c,
+            notice=plan.outputs.notice,
+            open_reader=plan.open_reader,
+        )
+        sinks.add("The page", page)
+        voice.say(f"the page is at {page.url}")
     supervisor = stack.enter_context(Supervisor.from_environment())
     if plan.duration_s is not None:
         # A wait of over 292 years overflows.

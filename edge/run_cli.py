@@ -131,8 +131,17 @@ class _Every(click.ParamType):
 @click.option(
     "--notice",
     is_flag=True,
-    help="Say in the window and the recording that emotion recognition is running.",
+    help="Say on page, window and recording that emotion recognition is running.",
 )
+@click.option(
+    "--serve",
+    is_flag=False,
+    flag_value="127.0.0.1:8420",
+    metavar="[HOST:PORT]",
+    help="Serve a live page, on this machine only (127.0.0.1:8420) or where HOST says; beyond "
+    "this machine it asks for a token.",
+)
+@click.option("--serve-token", metavar="TOKEN", help="Default: a new one is made and told.")
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
 @click.option("--window/--no-window", default=None, help="Default: where OpenCV has one.")
 @click.option("--frames", type=click.IntRange(1), help="End after so many results.")
@@ -171,6 +180,8 @@ def run(
     keep_free: float,
     save_faces: Path | None,
     notice: bool,
+    serve: str | None,
+    serve_token: str | None,
     overwrite: bool,
     window: bool | None,
     frames: int | None,
@@ -193,6 +204,7 @@ def run(
     with stopping_on_signals(stopper.stop) as heard, suppress(Stopped):
         from .detectors import open_detector
         from .quality import QualityLimits
+        from .reader import EmotionReader
         from .run import CameraChoice, Outputs, RunPlan, run_loop
         from .stages import LoopSettings
         from .tpu import open_classifier
@@ -213,6 +225,15 @@ def run(
             open_classifier=lambda say: open_classifier(
                 model, contract=contract, runtime=runtime, threads=threads, tpu=tpu, say=say
             ),
+            open_reader=lambda: EmotionReader(
+                model,
+                contract=contract,
+                detector=detector,
+                detector_model=detector_model,
+                align=align,
+                limits=settings.limits,
+                runtime=runtime,
+            ),
             outputs=Outputs(
                 jsonl=jsonl,
                 events=events,
@@ -224,6 +245,8 @@ def run(
                 keep_free_mb=keep_free,
                 save_faces=save_faces,
                 notice=_NOTICE if notice else "",
+                serve=serve,
+                token=serve_token,
             ),
             settings=settings,
             frames=frames,

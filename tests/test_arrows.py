@@ -53,6 +53,8 @@ LAZILY = {
     "training": {"kagglehub", "pydot"},
     "benchmarks": {"fer"},
 }
+# What one package of a folder may import in addition; others reach it in functions only.
+IN_PACKAGE = {"fer_edge.edge.web": {"starlette", "uvicorn"}}
 # What importing a cli.py may load, at its top and at the top of what of ours it imports there.
 CLI_TOP = {"click"}
 
@@ -176,7 +178,7 @@ def wrong_arrows(module: Module, tree: Tree) -> list[str]:
         elif item.top == "fer_edge":
             problem = _wrong_of_ours(module, item)
         elif item.top not in sys.stdlib_module_names and not item.typing_only:
-            if item.top in ANYWHERE[module.folder]:
+            if item.top in ANYWHERE[module.folder] | _of_package(module.name):
                 continue
             if item.top in LAZILY[module.folder]:
                 problem = None if item.lazy else f"imports {item.top} at the top, not in a function"
@@ -185,6 +187,11 @@ def wrong_arrows(module: Module, tree: Tree) -> list[str]:
         if problem:
             found.append(f"{module.name}:{item.line}: {problem}")
     return found
+
+
+def _of_package(name: str) -> set[str]:
+    """What a module may import because of the package that it lies in."""
+    return set().union(*(names for within, names in IN_PACKAGE.items() if name.startswith(within)))
 
 
 def _wrong_of_ours(module: Module, item: Import) -> str | None:

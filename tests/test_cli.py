@@ -1,6 +1,7 @@
 """The command line: every foreseeable mistake has its exit code and a sentence, no traceback."""
 
 import json
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -360,6 +361,20 @@ def test_events_and_a_table_come_beside_the_lines(tmp_path):
     assert [event["event"] for event in events if "label" not in event] == ["started", "ended"]
     assert {event["face"] for event in events if "face" in event} == {f["id"] for f in faces}
     assert events[-1]["results"] == 10
+
+
+def test_a_page_is_served_where_it_is_asked_for(tmp_path):
+    pytest.importorskip("uvicorn", reason="needs the extra [web]")
+    demo = ["--camera", "demo", "--frames", 5]
+
+    done = run("run", *demo, "--serve", "127.0.0.1:0", cwd=tmp_path)
+    beyond = run("run", *demo, "--serve", "0.0.0.0:0", cwd=tmp_path)
+    bad = run("run", *demo, "--serve", "pi:port", cwd=tmp_path)
+
+    assert (done.returncode, beyond.returncode, bad.returncode) == (0, 0, 2)
+    assert re.search(r"the page is at http://localhost:\d+/\n", done.stderr)
+    assert re.search(r"the page is at http://\S+:\d+/\?token=[\w-]{24,}\n", beyond.stderr)
+    assert "--serve: expected a port" in bad.stderr
 
 
 def test_faces_are_saved_only_where_a_folder_is_named(tmp_path):

@@ -181,7 +181,7 @@ def test_test_passes_its_arguments_on_and_runs_in_the_repository(clone: Clone) -
 
     assert (code, out) == (0, [str(clone.root), "-m", "slow", "-k", "a or b"])
     stamp = (clone.root / ".venv-dev" / "fer-edge.stamp").read_text()
-    assert "extras [train,report,dev]\n" in stamp
+    assert "extras [train,report,web,dev]\n" in stamp
     assert not (clone.root / ".venv").exists()
 
 
