@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,10 +126,10 @@ def make_app(parts: Parts) -> Starlette:
 
     async def picture_stream(_: Request) -> Response:
         kind = f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
-        return _streamed(guard, _pictures(hub, news), kind)
+        return _Stream(guard, lambda: _pictures(hub, news), kind)
 
     async def event_stream(_: Request) -> Response:
-        return _streamed(guard, _events(hub, news), "text/event-stream")
+        return _Stream(guard, lambda: _events(hub, news), "text/event-stream")
 
     async def photograph(request: Request) -> Response:
         if parts.photographs is None:
@@ -214,20 +214,23 @@ async def _body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-def _streamed(guard: Guard, chunks: AsyncIterator[bytes], kind: str) -> Response:
-    place = guard.stream()
-    if not place.__enter__():
-        place.__exit__(None, None, None)
-        return _error(503, "Too many pages are open.")
+class _Stream(Response):
+    """A stream that takes a place for as long as it lasts, or says that there is none."""
 
-    async def counted() -> AsyncIterator[bytes]:
-        try:
-            async for chunk in chunks:
-                yield chunk
-        finally:
-            place.__exit__(None, None, None)
+    def __init__(self, guard: Guard, chunks: Callable[[], AsyncIterator[bytes]], kind: str):
+        # Not the parent's: there is no body before the place is known.
+        self._guard, self._chunks, self._kind = guard, chunks, kind
+        self.background = None
 
-    return StreamingResponse(counted(), media_type=kind, headers={"cache-control": "no-store"})
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._guard.stream() as room:
+            headers = {"cache-control": "no-store"}
+            answer = (
+                StreamingResponse(self._chunks(), media_type=self._kind, headers=headers)
+                if room
+                else _error(503, "Too many pages are open.")
+            )
+            await answer(scope, receive, send)
 
 
 async def _pictures(hub: Hub, news: News) -> AsyncIterator[bytes]:
@@ -240,15 +243,21 @@ async def _pictures(hub: Hub, news: News) -> AsyncIterator[bytes]:
                 f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
             )
             yield head.encode() + jpeg + b"\r\n"
-        await asyncio.gather(news.wait(_SILENCE_S), asyncio.sleep(1 / _PICTURES_PER_S))
+        await asyncio.sleep(1 / _PICTURES_PER_S)
+        if hub.number == sent:
+            await news.wait(_SILENCE_S)
 
 
 async def _events(hub: Hub, news: News) -> AsyncIterator[bytes]:
     yield b"retry: 1000\n\n"
-    yield _event(hub.state(history=True))
+    state = hub.state(history=True)
     while True:
-        fresh, _ = await asyncio.gather(news.wait(_SILENCE_S), asyncio.sleep(1 / _EVENTS_PER_S))
-        yield _event(hub.state()) if fresh else b": still here\n\n"
+        yield _event(state)
+        while hub.number == state["number"]:
+            if not await news.wait(_SILENCE_S):
+                yield b": still here\n\n"
+        await asyncio.sleep(1 / _EVENTS_PER_S)
+        state = hub.state()
 
 
 def _event(state: dict[str, Any]) -> bytes:
