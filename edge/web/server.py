@@ -1,5 +1,6 @@
 """The server of the page, in a thread of its own beside the loop."""
 
+import asyncio
 import socket
 import threading
 import time
@@ -60,8 +61,6 @@ class PageSink:
         self._thread = threading.Thread(target=self._serve, name="page", daemon=True)
 
     def _serve(self) -> None:
-        import asyncio
-
         async def serve() -> None:
             self._parts.news.begin()
             try:
@@ -116,6 +115,6 @@ def _listen(address: Address) -> socket.socket:
         made.close()
         raise SinkError(
             f"The page cannot be served at {address.host}, port {address.port}: {exc.strerror}. "
-            f"Give another one: --serve {address.host}:{address.port + 1}."
+            "Give another one with --serve HOST:PORT."
         ) from exc
     return made
