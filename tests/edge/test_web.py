@@ -345,7 +345,7 @@ def test_what_is_no_address_is_refused(text) -> None:
         pass
 
 
-def test_a_port_that_is_taken_is_told_with_the_next_one() -> None:
+def test_a_port_that_is_taken_is_told() -> None:
     with served() as page:
         port = page.address.port
         taken = pytest.raises(
