@@ -1,6 +1,5 @@
 """The command ``fer-edge run``: its options, and what they are handed to."""
 
-from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -198,10 +197,10 @@ def run(
         )
     # First, so that the handlers are there while the libraries below are loaded, and while the
     # outputs close their files.
-    from .signals import Stopped, Stopper, stopping_on_signals
+    from .signals import Stopper, stopping_on_signals
 
     stopper = Stopper()
-    with stopping_on_signals(stopper.stop) as heard, suppress(Stopped):
+    with stopping_on_signals(stopper.stop) as heard, stopper.ending_quietly():
         from .detectors import open_detector
         from .quality import QualityLimits
         from .reader import EmotionReader

@@ -58,6 +58,21 @@ class Stopper:
         if self._heard:
             stop()
 
+    @contextmanager
+    def ending_quietly(self) -> Iterator[None]:
+        """Leave the block without an error where a signal ended the opening.
+
+        A native module that the exception meets while it initialises makes an ImportError of it,
+        and callers may make more of that: whatever fails then failed because of the signal.
+        """
+        try:
+            yield
+        except Stopped:
+            pass
+        except Exception:
+            if not self._heard or self._then is not None:
+                raise
+
 
 @contextmanager
 def stopping_on_signals(stop: Callable[[], None]) -> Iterator[Stop]:

@@ -33,3 +33,28 @@ def test_an_exception_that_got_lost_is_made_up_for():
     stopper.hand_over(lambda: calls.append("stop"))
 
     assert calls == ["stop"]
+
+
+def test_what_an_import_makes_of_the_exception_is_no_error():
+    """As pybind11 does: "initialization failed"."""
+    stopper = Stopper()
+
+    with stopper.ending_quietly():
+        try:
+            stopper.stop()
+        except Stopped as exc:
+            raise ImportError("initialization failed") from exc
+
+
+def test_an_error_without_a_signal_stays_one():
+    with pytest.raises(ImportError), Stopper().ending_quietly():
+        raise ImportError("initialization failed")
+
+
+def test_an_error_of_the_loop_stays_one_after_a_signal():
+    stopper = Stopper()
+    stopper.hand_over(lambda: None)
+    stopper.stop()
+
+    with pytest.raises(OSError), stopper.ending_quietly():
+        raise OSError("No space left on device")
