@@ -22,6 +22,13 @@ class Augmentation:
         contrast: Smallest and largest factor on the distance from the image's mean.
         erase: Probability that a rectangle is replaced by its image's mean grey.
         erase_area: Smallest and largest area of that rectangle, as a share of the image.
+        camera: Probability that an image looks as a camera would have delivered it
+            (:mod:`.degrade`).
+        camera_gamma: Smallest and largest exponent of its exposure curve.
+        camera_blur: Smallest and largest blur, in pixels of standard deviation.
+        camera_px: Smallest and largest side of the face in its picture, in pixels.
+        camera_noise: Smallest and largest noise, in grey levels of standard deviation.
+        camera_jpeg: Smallest and largest quality of JPEG, of 100.
         mixup: Probability that a batch is blended with itself (:mod:`.mixing`).
         cutmix: Probability that rectangles are exchanged within a batch instead.
         mix_alpha: Both shape parameters of the Beta distribution of an image's share.
@@ -35,6 +42,12 @@ class Augmentation:
     contrast: tuple[float, float] = (0.75, 1.3)
     erase: float = 0.3
     erase_area: tuple[float, float] = (0.02, 0.15)
+    camera: float = 0.0
+    camera_gamma: tuple[float, float] = (0.5, 2.0)
+    camera_blur: tuple[float, float] = (0.4, 1.6)
+    camera_px: tuple[float, float] = (18.0, 44.0)
+    camera_noise: tuple[float, float] = (2.0, 14.0)
+    camera_jpeg: tuple[float, float] = (20.0, 80.0)
     mixup: float = 0.0
     cutmix: float = 0.0
     mix_alpha: float = 0.4

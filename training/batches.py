@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from .augment import augment
 from .datasets import Dataset
+from .degrade import degrade
 from .mixing import mix
 from .recipes import Recipe
 from .targets import TargetArrays
@@ -52,6 +53,7 @@ class Batches(keras.utils.PyDataset):
         generator = np.random.default_rng((self._recipe.seed, self._epoch, index))
         settings, targets = self._recipe.augmentation, self._targets
         faces = augment(self._images[rows], settings, generator)
+        degrade(faces, settings, generator)
         batch = {"logits": targets.logits[rows]}
         for name in ("votes", "teacher"):
             values: NDArray[np.float32] | None = getattr(targets, name)

@@ -25,6 +25,12 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "augmentation.contrast": (0.0, 10.0),
     "augmentation.erase": _SHARE,
     "augmentation.erase_area": _SHARE,
+    "augmentation.camera": _SHARE,
+    "augmentation.camera_gamma": (0.1, 10.0),
+    "augmentation.camera_blur": (0.05, 24.0),
+    "augmentation.camera_px": (2.0, 1000.0),
+    "augmentation.camera_noise": (0.0, 255.0),
+    "augmentation.camera_jpeg": (1.0, 100.0),
     "augmentation.mixup": _SHARE,
     "augmentation.cutmix": _SHARE,
     "augmentation.mix_alpha": (0.01, 100.0),
@@ -50,7 +56,16 @@ _LIMITS: dict[str, tuple[float, float]] = {
     # NumPy's generators take no negative seed, and Keras keeps it in 32 bits.
     "seed": (0, 2**31 - 1),
 }
-_RANGES = ("augmentation.zoom", "augmentation.contrast", "augmentation.erase_area")
+_RANGES = (
+    "augmentation.zoom",
+    "augmentation.contrast",
+    "augmentation.erase_area",
+    "augmentation.camera_gamma",
+    "augmentation.camera_blur",
+    "augmentation.camera_px",
+    "augmentation.camera_noise",
+    "augmentation.camera_jpeg",
+)
 
 
 def check_values(recipe: str, values: Mapping[str, Any]) -> None:
