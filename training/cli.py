@@ -38,8 +38,9 @@ _DATA_HELP = "fer2013.csv (also .gz, .xz, .zip) or a folder with train/<class>, 
 )
 @click.option(
     "--teacher-logits",
+    multiple=True,
     type=click.Path(path_type=Path),
-    help="Learn from what `evaluate --split Training --logits FILE` wrote.",
+    help="Learn from what `evaluate --split Training --logits FILE` wrote; several are averaged.",
 )
 @click.option(
     "--weights",
@@ -63,7 +64,7 @@ def train(
     changes: tuple[str, ...],
     sweeps: tuple[str, ...],
     teachers: tuple[Path, ...],
-    teacher_logits: Path | None,
+    teacher_logits: tuple[Path, ...],
     weights: str,
     leave_out: Path | None,
     dry_run: bool,

@@ -20,12 +20,12 @@ class Teachers:
     Attributes:
         models: ``.keras`` files with their contracts beside them. They see the same augmented
             images as the student, which teaches best and costs their time.
-        logits: A file that ``fer-edge evaluate --logits`` wrote for the Training split, instead:
-            one answer an image, whatever its augmentation.
+        logits: Files that ``fer-edge evaluate --logits`` wrote for the Training split, instead:
+            one answer a teacher and image, whatever its augmentation.
     """
 
     models: tuple[Path, ...] = ()
-    logits: Path | None = None
+    logits: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.models and self.logits:
@@ -36,7 +36,7 @@ class Teachers:
         """SHA-256 of each teacher's file."""
         from ..edge.sidecar import file_sha256
 
-        return tuple(file_sha256(path) for path in (*self.models, self.logits) if path)
+        return tuple(file_sha256(path) for path in (*self.models, *self.logits))
 
     def networks(self) -> list[keras.Model]:
         """Load the teachers.
@@ -48,30 +48,34 @@ class Teachers:
         return [_load(path) for path in self.models]
 
     def read_logits(self, training: Dataset, data_sha256: str) -> NDArray[np.float32] | None:
-        """The teachers' logits for these images, float32 ``(n, 7)``, or None without a file.
+        """The teachers' logits for these images, float32 ``(teachers, n, 7)``; None without a file.
 
         Raises:
-            DataError: The file is of other data, or lacks some of the images.
+            DataError: A file is of other data, or lacks some of the images.
         """
-        if self.logits is None:
+        if not self.logits:
             return None
-        from .logits_file import read_logits
+        return np.stack([_read(path, training, data_sha256) for path in self.logits])
 
-        found = read_logits(self.logits)
-        if found.data_sha256 != data_sha256:
-            raise DataError(
-                f"{self.logits} was written for other data (SHA-256 {found.data_sha256[:12]}…, "
-                f"not {data_sha256[:12]}…): make it with fer-edge evaluate --split Training "
-                f"--logits on this data."
-            )
-        place = {origin: index for index, origin in enumerate(found.origins.tolist())}
-        missing = [origin for origin in training.origins.tolist() if origin not in place]
-        if missing:
-            raise DataError(
-                f"{self.logits} has no logits for {len(missing)} of {len(training)} training "
-                f"images, {missing[0]!r} among them. Make it for the split Training."
-            )
-        return found.logits[[place[origin] for origin in training.origins.tolist()]]
+
+def _read(path: Path, training: Dataset, data_sha256: str) -> NDArray[np.float32]:
+    from .logits_file import read_logits
+
+    found = read_logits(path)
+    if found.data_sha256 != data_sha256:
+        raise DataError(
+            f"{path} was written for other data (SHA-256 {found.data_sha256[:12]}…, not "
+            f"{data_sha256[:12]}…): make it with fer-edge evaluate --split Training --logits on "
+            f"this data."
+        )
+    place = {origin: index for index, origin in enumerate(found.origins.tolist())}
+    missing = [origin for origin in training.origins.tolist() if origin not in place]
+    if missing:
+        raise DataError(
+            f"{path} has no logits for {len(missing)} of {len(training)} training images, "
+            f"{missing[0]!r} among them. Make it for the split Training."
+        )
+    return found.logits[[place[origin] for origin in training.origins.tolist()]]
 
 
 def _load(path: Path) -> keras.Model:

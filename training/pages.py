@@ -32,9 +32,24 @@ class Picture:
         return "data:image/png;base64," + base64.b64encode(self.png).decode("ascii")
 
 
+class Struck(str):
+    """A cell that must not be quoted: struck through, and ``after`` behind it as it is."""
+
+    after: str
+
+    def __new__(cls, text: str, after: str = "") -> "Struck":
+        """Keep both texts."""
+        made = super().__new__(cls, text)
+        made.after = after
+        return made
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of texts; all columns but the first ``text_columns`` are figures, aligned right."""
+    """Rows of texts; all columns but the first ``text_columns`` are figures, aligned right.
+
+    A text may have several lines, and be :class:`Struck`.
+    """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -66,6 +81,7 @@ def page(title: str, subtitle: str, sections: Sequence[Section]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.tests["struck"] = lambda cell: isinstance(cell, Struck)
     environment.tests["picture"] = lambda item: isinstance(item, Picture)
     return environment.get_template("page.html.j2").render(
         title=title, subtitle=subtitle, sections=sections, version=__version__

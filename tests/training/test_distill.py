@@ -196,13 +196,26 @@ def a_file(folder: Path, data, **changes) -> Path:
 
 def test_answers_are_put_to_their_images_by_origin(data, tmp_path):
     training = data.split("Training")
-    found = Teachers(logits=a_file(tmp_path, training)).read_logits(training, data.digest)
+    found = Teachers(logits=(a_file(tmp_path, training),)).read_logits(training, data.digest)
 
-    np.testing.assert_array_equal(found, np.arange(42 * 7).reshape(42, 7))
+    np.testing.assert_array_equal(found, np.arange(42 * 7).reshape(1, 42, 7))
     part = training.take(np.array([40, 3, 7]))
-    found = Teachers(logits=tmp_path / "teacher.npz").read_logits(part, data.digest)
+    found = Teachers(logits=(tmp_path / "teacher.npz",)).read_logits(part, data.digest)
     assert found is not None
-    assert found[:, 0].tolist() == [280, 21, 49]
+    assert found[0, :, 0].tolist() == [280, 21, 49]
+
+
+def test_several_files_are_several_teachers(data, tmp_path):
+    training = data.split("Training")
+    first = a_file(tmp_path, training).rename(tmp_path / "first.npz")
+    second = a_file(tmp_path, training, logits=np.ones((42, 7), np.float32))
+
+    found = Teachers(logits=(first, second)).read_logits(training, data.digest)
+
+    assert found is not None
+    np.testing.assert_array_equal(found[0], np.arange(42 * 7).reshape(42, 7))
+    np.testing.assert_array_equal(found[1], np.ones((42, 7)))
+    assert len(set(Teachers(logits=(first, second)).digests)) == 2
 
 
 def test_without_a_file_there_are_none(data):
@@ -215,7 +228,7 @@ def test_answers_to_other_data_are_refused(data, tmp_path):
     path = a_file(tmp_path, training, data_sha256="e" * 64)
 
     with pytest.raises(DataError, match=r"was written for other data \(SHA-256 eeeeeeeeeeee…, not"):
-        Teachers(logits=path).read_logits(training, data.digest)
+        Teachers(logits=(path,)).read_logits(training, data.digest)
 
 
 def test_answers_to_some_of_the_images_only_are_refused(data, tmp_path):
@@ -223,7 +236,7 @@ def test_answers_to_some_of_the_images_only_are_refused(data, tmp_path):
     path = a_file(tmp_path, training.take(np.arange(40)))
 
     with pytest.raises(DataError, match=r"has no logits for 2 of 42 training images, '41' among"):
-        Teachers(logits=path).read_logits(training, data.digest)
+        Teachers(logits=(path,)).read_logits(training, data.digest)
 
 
 def test_answers_of_a_missing_or_foreign_file_are_no_traceback(data, tmp_path):
@@ -231,12 +244,12 @@ def test_answers_of_a_missing_or_foreign_file_are_no_traceback(data, tmp_path):
 
     for name in ("junk.npz", "gone.npz"):
         with pytest.raises(DataError, match=name):
-            Teachers(logits=tmp_path / name).read_logits(data, data.digest)
+            Teachers(logits=(tmp_path / name,)).read_logits(data, data.digest)
 
 
 def test_models_and_answers_together_are_refused(tmp_path):
     with pytest.raises(UsageError, match="--teacher or --teacher-logits, not both"):
-        Teachers((tmp_path / "a.keras",), tmp_path / "a.npz")
+        Teachers((tmp_path / "a.keras",), (tmp_path / "a.npz",))
 
 
 def test_a_student_learns_what_the_file_answers(data, tmp_path):
@@ -264,7 +277,7 @@ def test_a_student_learns_what_the_file_answers(data, tmp_path):
         ],
     )
 
-    train.train(easy, tmp_path / "run", recipe, train.Run(teachers=Teachers(logits=path)))
+    train.train(easy, tmp_path / "run", recipe, train.Run(teachers=Teachers(logits=(path,))))
 
     model = keras.saving.load_model(tmp_path / "run/model.keras")
     state = json.loads((tmp_path / "run/checkpoints/state.json").read_text())
