@@ -24,7 +24,7 @@ UNDERVOLTAGE, CAPPED, THROTTLED, SOFT_LIMIT = (
     "soft temperature limit",
 )
 # In the order of the firmware's bits: from 0 on what is so now, from 16 on what was since boot.
-_KINDS = (UNDERVOLTAGE, CAPPED, THROTTLED, SOFT_LIMIT)
+KINDS = (UNDERVOLTAGE, CAPPED, THROTTLED, SOFT_LIMIT)
 _SINCE_BOOT_BIT = 16
 _ADVICE = {
     UNDERVOLTAGE: "undervoltage: use the official power supply and a short cable, and power USB "
@@ -118,8 +118,12 @@ class BoardMonitor:
             self._asking = _ask()
         if now >= self._due_s or answered:
             self._due_s = now + _EVERY_S
-            self.state = _merge(read_board(self._root, firmware=False), self._bits)
+            self.state = self.look()
             self._warn()
+
+    def look(self) -> BoardState:
+        """What the kernel says at this moment, and the firmware said last; from any thread."""
+        return _merge(read_board(self._root, firmware=False), self._bits)
 
     def close(self) -> None:
         """Ask no more."""
@@ -138,19 +142,21 @@ class BoardMonitor:
             # Not longer: one that hangs in the kernel does not even end when it is killed.
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_KILLED_LIMIT_S)
-        self._asking = self._bits = None
+        self._asking = bits = None
         with process.stdout as pipe, suppress(OSError):
             os.set_blocking(pipe.fileno(), False)
-            self._bits = _parse(os.read(pipe.fileno(), 4096))
+            bits = _parse(os.read(pipe.fileno(), 4096))
             if self._bits_before is None:
-                self._bits_before = self._bits
+                self._bits_before = bits
+        # In one step, as others may look at it.
+        self._bits = bits
         return True
 
     def _warn(self) -> None:
         state = self.state
         # What came and went between two looks is remembered by the firmware.
         meanwhile = _since_boot(self._bits or 0) - _since_boot(self._bits_before or 0)
-        for kind in _KINDS:
+        for kind in KINDS:
             if kind in (state.now or frozenset()) | meanwhile:
                 self._warn_once(kind, _ADVICE[kind])
         if state.temperature_c is not None:
@@ -174,7 +180,7 @@ class BoardMonitor:
         nothing = "no undervoltage" if state.since_boot is None else "no throttling"
         for kinds, when in ((state.now, "now"), (state.since_boot, "since boot")):
             if kinds is not None:
-                said = " and ".join(kind for kind in _KINDS if kind in kinds)
+                said = " and ".join(kind for kind in KINDS if kind in kinds)
                 told.append(f"{when}: {said or nothing}")
         if state.process_bytes is not None:
             told.append(f"{state.process_bytes / 1e6:.0f} MB in this process")
@@ -192,7 +198,7 @@ def _merge(seen: BoardState, bits: int | None) -> BoardState:
 
 
 def _kinds(bits: int) -> frozenset[str]:
-    return frozenset(kind for bit, kind in enumerate(_KINDS) if bits >> bit & 1)
+    return frozenset(kind for bit, kind in enumerate(KINDS) if bits >> bit & 1)
 
 
 def _since_boot(bits: int) -> frozenset[str]:

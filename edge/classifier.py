@@ -1,5 +1,6 @@
 """Emotions from training crops: thin over :mod:`.runtime`, ruled by the model's contract."""
 
+import hashlib
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +20,18 @@ from .trust import require_harmless
 _log = logging.getLogger(__name__)
 
 
-def probabilities(outputs: NDArray[np.float32], contract: ModelContract) -> NDArray[np.float64]:
+def probabilities(
+    outputs: NDArray[np.float32],
+    contract: ModelContract,
+    offset: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:
     """Turn what a model answers into probabilities.
 
     Args:
         outputs: ``(..., classes)``, logits or probabilities as the contract says.
         contract: Of the model.
+        offset: ``(classes,)``, added to the logits after they were divided by the temperature; of
+            probabilities the odds change in the same way. None adds nothing.
 
     Returns:
         float64 of the same shape; the last axis sums to 1.
@@ -34,6 +41,8 @@ def probabilities(outputs: NDArray[np.float32], contract: ModelContract) -> NDAr
         values = values / contract.temperature
         # The largest is subtracted so that exp() cannot overflow.
         values = np.exp(values - values.max(axis=-1, keepdims=True))
+    if offset is not None:
+        values = values * np.exp(offset)
     return values / np.maximum(values.sum(axis=-1, keepdims=True), 1e-12)
 
 
@@ -45,6 +54,8 @@ class EmotionClassifier:
         runtime: ``litert`` or ``tflite``.
         accelerator: What answers in place of the CPU, or None.
         lost: How many accelerators were given up: 0 or 1.
+        offset: Of a person's profile (:mod:`.profile`), float64 ``(classes,)``, added to the logits
+            of every face; or None.
     """
 
     def __init__(
@@ -71,6 +82,7 @@ class EmotionClassifier:
         self.runtime = self._network.runtime
         self.accelerator: Accelerator | None = None
         self.lost = 0
+        self.offset: NDArray[np.float64] | None = None
         self._say: Callable[[str], None] = _log.warning
         width, height = contract.input_size_wh
         expected = (1, height, width, contract.input_channels)
@@ -110,6 +122,13 @@ class EmotionClassifier:
         """Width and height of the crops that it takes, in pixels."""
         return self.contract.input_size_wh
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 that tells the model from others: its contract's, or else the file's own."""
+        promised = self.contract.content_sha256
+        # A contract that was written by hand may be without one.
+        return promised if promised.strip("0") else hashlib.sha256(self._content).hexdigest()
+
     def outputs(self, faces: Image) -> NDArray[np.float32]:
         """What the model answers, before any softmax.
 
@@ -131,7 +150,7 @@ class EmotionClassifier:
 
     def classify(self, faces: Image) -> list[EmotionScores]:
         """The emotion probabilities of each face; ``faces`` as for :meth:`outputs`."""
-        rows = probabilities(self.outputs(faces), self.contract)
+        rows = probabilities(self.outputs(faces), self.contract, self.offset)
         return [EmotionScores(self.contract.labels, tuple(map(float, row))) for row in rows]
 
     def accelerate(
@@ -167,9 +186,11 @@ class EmotionClassifier:
         """
         if self.accelerator is not None:
             self._give_up(self.accelerator, "the classifier that used it is being replaced.")
-        return EmotionClassifier(
+        made = EmotionClassifier(
             self._content, self.contract, runtime=self.runtime, threads=self._threads
         )
+        made.offset = self.offset
+        return made
 
     def close(self) -> None:
         """Release the accelerator; without one there is nothing to release."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .cli_options import reading_options
+from .cli_options import profile_option, reading_options
 
 if TYPE_CHECKING:
     from .classify import StillResult
@@ -29,6 +29,7 @@ SCHEMA_VERSION = 1
 )
 @click.option("--overwrite", is_flag=True, help="Replace copies that exist.")
 @reading_options(detect_size="640x480")
+@profile_option
 def classify(
     pictures: tuple[Path, ...],
     recursive: bool,
@@ -44,6 +45,7 @@ def classify(
     min_face: float,
     runtime: str,
     threads: int,
+    profile: str | None,
 ) -> None:
     """Read the emotions of the faces in photographs.
 
@@ -68,6 +70,7 @@ def classify(
         limits=QualityLimits(min_face_px=min_face),
         runtime=runtime,
         threads=threads,
+        profile=profile,
     )
     copies = Copies(annotate, overwrite=overwrite) if annotate else None
     faces = failed = 0

@@ -28,7 +28,12 @@ class _Lazy(NamedTuple):
 _ELSEWHERE = {
     "run": _Lazy("fer_edge.edge.run_cli", "", "Read emotions from a camera until it ends."),
     "classify": _Lazy("fer_edge.edge.classify_cli", "", "Read emotions from photographs."),
+    "personalise": _Lazy(
+        "fer_edge.edge.personalise_cli", "", "Record a neutral face, to correct readings by it."
+    ),
     "cameras": _Lazy("fer_edge.edge.cameras_cli", "", "List the cameras of this machine."),
+    "doctor": _Lazy("fer_edge.edge.doctor_cli", "", "Look for what is wrong, and say the cure."),
+    "service": _Lazy("fer_edge.edge.service_cli", "", "Run at boot, under systemd."),
     "train": _Lazy("fer_edge.training.cli", "train", "Train an emotion model on FER-2013."),
     "recipes": _Lazy("fer_edge.training.cli", "train", "List what `train` can train."),
     "evaluate": _Lazy(
@@ -44,10 +49,10 @@ _ELSEWHERE = {
     ),
     "config": _Lazy("fer_edge.edge.config_cli", "", "Show, check or begin the configuration."),
     "completion": _Lazy("fer_edge.edge.config_cli", "", "Print the completion of a shell."),
-    "benchmark": _Lazy("fer_edge.benchmarks.cli", "train", "Measure speed beside the usual way."),
+    "benchmark": _Lazy("fer_edge.benchmarks.cli", "report", "Measure speed and accuracy."),
 }
-# They take no options from files: one looks at them.
-_NOT_CONFIGURED = ("config", "completion")
+# They take no options from files: one looks at them, or they are to tell what is wrong with them.
+_NOT_CONFIGURED = ("config", "completion", "doctor")
 _HELP = ("-h", "--help")
 # Where the context keeps whether the help is wanted, which a bad configuration must not prevent.
 _HELP_WANTED = f"{__name__}.help"
@@ -57,6 +62,8 @@ _OF_EXTRAS = {
     "kagglehub",
     "keras",
     "matplotlib",
+    "paho",
+    "prometheus_client",
     "psutil",
     "sklearn",
     "starlette",
@@ -100,8 +107,10 @@ class _Commands(click.Group):
             extra = _ELSEWHERE[command].extra if command in _ELSEWHERE else "train"
             if missing in ("keras", "tensorflow"):
                 extra = "train"
-            elif missing in ("starlette", "uvicorn"):
+            elif missing in ("prometheus_client", "starlette", "uvicorn"):
                 extra = "web"
+            elif missing == "paho":
+                extra = "mqtt"
             error: FerEdgeError = MissingExtraError(
                 f"`fer-edge {command}` needs {missing}, which is not installed: "
                 f'`pip install "fer-edge[{extra}]"`.'

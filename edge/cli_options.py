@@ -37,6 +37,15 @@ class Size(click.ParamType):
         return int(parts[0]), int(parts[1])
 
 
+#: For commands that read faces of people who may have recorded one.
+profile_option = click.option(
+    "--profile",
+    metavar="NAME|FILE",
+    help="Of `fer-edge personalise`: correct every face by what the model says of that person's "
+    "neutral one.",
+)
+
+
 def reading_options(*, detect_size: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of the detector and the classifier.
 

@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from .errors import UsageError
+from .folders import config_folder
 
 #: What ``version`` in a file may be; a file without it is taken for this one.
 VERSION = 1
@@ -43,9 +44,7 @@ class Setting:
 
 def user_file() -> Path:
     """The user's own file, whether it is there or not."""
-    import platformdirs
-
-    return Path(platformdirs.user_config_dir("fer-edge", appauthor=False)) / "config.toml"
+    return config_folder() / "config.toml"
 
 
 def config_files(extra: Path | None = None) -> list[Path]:

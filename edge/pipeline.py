@@ -14,7 +14,8 @@ camera that goes is opened again, and a thread that hangs in a native call is re
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
@@ -30,6 +31,8 @@ from .worker import GivenUp, Worker
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
+# Of the stages, those that have one.
+_THREADS = ("capture", "detect", "classify")
 # A device read may block for its 2 s limit; SIGTERM has to be done in 3.
 _JOIN_LIMIT_S = 2.2
 # How often a thread that waits looks whether it was asked to stop.
@@ -100,10 +103,16 @@ class Pipeline:
         self._frames: Channel[_Captured] = Channel(capacity=1, lossless=camera.lossless)
         self._located: Channel[Located] = Channel(capacity=1, lossless=camera.lossless)
         self._results: Channel[Result] = Channel(capacity=1, lossless=camera.lossless)
-        self._channels = (self._frames, self._located, self._results)
+        # By the stage that takes from it.
+        self._waiting: dict[str, Channel] = {
+            "detect": self._frames,
+            "classify": self._located,
+            "deliver": self._results,
+        }
         self._stopping = False
         self._lock = threading.Lock()
-        self._lost = self._captured = 0
+        self._lost: Counter[str] = Counter()
+        self._captured = 0
         self._given_up = GivenUp()
         self._error: BaseException | None = None
         self._workers: dict[str, Worker] = {}
@@ -114,7 +123,7 @@ class Pipeline:
 
     # ------------------------------------------------------------------------ for the caller
 
-    def results(self) -> Iterator[Result]:
+    def results(self) -> Generator[Result, None, None]:
         """The results, in the order of their frames, until the end of the camera or :meth:`stop`.
 
         Raises:
@@ -156,12 +165,17 @@ class Pipeline:
 
     def snapshot(self) -> Snapshot:
         """Rates, counts and ages at this moment."""
-        dropped = self._lost + sum(channel.counts()["dropped"] for channel in self._channels)
+        dropped_at = {
+            stage: self._lost[stage] + channel.counts()["dropped"]
+            for stage, channel in self._waiting.items()
+        }
         return replace(
-            self._telemetry.snapshot(dropped),
+            self._telemetry.snapshot(sum(dropped_at.values())),
             reconnects=self._keeper.reconnects,
             abandoned=self._given_up.count,
             stretch=self._load.stretch,
+            dropped_at=dropped_at,
+            abandoned_at={stage: self._given_up.by_name[stage] for stage in _THREADS},
         )
 
     # --------------------------------------------------------------------------- the threads
@@ -169,7 +183,7 @@ class Pipeline:
     def _start(self) -> None:
         if self._workers:
             raise RuntimeError("A Pipeline runs once; make a new one for another run.")
-        for name in ("capture", "detect", "classify"):
+        for name in _THREADS:
             self._work(name, renew=False)
         self._watchdog = threading.Thread(target=self._watch, name="watchdog", daemon=True)
         self._watchdog.start()
@@ -195,7 +209,7 @@ class Pipeline:
     def _fail(self, error: BaseException) -> None:
         # Whatever it is, the caller's thread must hear of it: it is raised there.
         self._error = self._error or error
-        for channel in self._channels:
+        for channel in self._waiting.values():
             channel.close(discard=True)
 
     def _watch(self) -> None:
@@ -235,7 +249,7 @@ class Pipeline:
     def _leave(self, worker: Worker) -> None:
         """Account for a thread that was given up."""
         if worker.with_frame:
-            self._lose()
+            self._lose(worker.name)
         # Those that came back meanwhile have ended.
         self._stuck = [*(other for other in self._stuck if other.alive), worker]
         if len(self._stuck) > _MOST_STUCK:
@@ -244,9 +258,9 @@ class Pipeline:
                 f"supervisor such as systemd starts one."
             )
 
-    def _lose(self) -> None:
+    def _lose(self, stage: str) -> None:
         with self._lock:
-            self._lost += 1
+            self._lost[stage] += 1
 
     def _capture(self, worker: Worker, renew: bool) -> None:
         for frame in self._keeper.frames(worker, renew=renew):
@@ -292,16 +306,18 @@ class Pipeline:
     ) -> None:
         for item in source:
             worker.begin(with_frame=True)
+            began_ns = time.monotonic_ns()
             try:
                 done = step(item)
             except BaseException:
                 if not worker.end():
                     return
-                self._lose()
+                self._lose(worker.name)
                 raise
             if not worker.end():
                 return
-            self._telemetry.passed(worker.name)
+            took_s = (time.monotonic_ns() - began_ns) / 1e9
+            self._telemetry.passed(worker.name, took_s=took_s)
             if not target.put(done):
                 break
         target.close()
@@ -310,7 +326,7 @@ class Pipeline:
         """Close everything and wait for the threads, but not for ever."""
         self._stopping = True
         self._done.set()
-        for channel in self._channels:
+        for channel in self._waiting.values():
             channel.close(discard=True)
         deadline = time.monotonic() + _JOIN_LIMIT_S
         self._watchdog.join(_JOIN_LIMIT_S)

@@ -1,5 +1,6 @@
 """One picture in, its readings out: the whole path without cameras and threads."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ from .classifier import EmotionClassifier
 from .detectors import AUTO, open_detector
 from .errors import DataError
 from .framing import to_grey
+from .profile import with_profile
 from .quality import QualityLimits
 from .records import Image, Reading
 from .stages import cut_faces
+
+_log = logging.getLogger(__name__)
 
 
 class EmotionReader:
@@ -29,6 +33,7 @@ class EmotionReader:
         limits: QualityLimits | None = None,
         runtime: str = "auto",
         threads: int = 1,
+        profile: str | None = None,
     ):
         """Load the detector and the model.
 
@@ -44,14 +49,17 @@ class EmotionReader:
             limits: What a face needs to be read; others are marked. None is the default.
             runtime: ``auto``, ``litert`` or ``tflite``.
             threads: CPU threads of one classification.
+            profile: Name or file of a person's profile, applied to every face; None is none.
 
         Raises:
             ModelError: The model or the detector's cannot be used.
-            UsageError: There is no such detector.
+            UsageError: There is no such detector, or no such profile.
+            DataError: The profile is damaged.
         """
-        self._classifier = EmotionClassifier.open(
+        classifier = EmotionClassifier.open(
             model, contract=contract, runtime=runtime, threads=threads
         )
+        self._classifier = with_profile(classifier, profile, _log.info)
         self._detector = open_detector(detector, size_wh=detect_size_wh, model=detector_model)
         self._align, self._limits = align, limits or QualityLimits()
 

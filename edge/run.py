@@ -14,6 +14,7 @@ from .classifier import EmotionClassifier
 from .detectors import Detector
 from .errors import SinkError
 from .memory import use_one_heap
+from .mqtt.address import MqttChoice
 from .pipeline import Pipeline
 from .reader import EmotionReader
 from .signals import Stopper
@@ -28,6 +29,7 @@ from .sinks.video import KEEP_FREE_BYTES
 from .sinks.window import WindowSink, why_no_window
 from .stages import LoopSettings
 from .supervisor import Supervisor
+from .version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,7 @@ class Outputs:
         notice: A line on page, window and recording; empty for none.
         serve: Where to serve the live page, as ``HOST:PORT``, or None.
         token: What a page beyond this machine asks for; None makes one.
+        mqtt: The broker to publish to, or None.
         overwrite: Whether files that exist may be replaced.
         window: Whether to open a window; None opens one where that is possible.
     """
@@ -73,6 +76,7 @@ class Outputs:
     notice: str = ""
     serve: str | None = None
     token: str | None = None
+    mqtt: MqttChoice | None = None
 
     @property
     def shows(self) -> bool:
@@ -167,9 +171,30 @@ def _run(plan: RunPlan, stack: ExitStack, stopper: Stopper) -> None:
             temperature_c=lambda: board.state.temperature_c,
             notice=plan.outputs.notice,
             open_reader=plan.open_reader,
+            board=board.look,
+            retired=lambda: sinks.retired,
+            build={
+                "version": __version__,
+                "model": classifier.contract.name,
+                "model_sha256": classifier.digest,
+                "detector": detector.name,
+                "runtime": classifier.runtime,
+            },
         )
         sinks.add("The page", page)
         voice.say(f"the page is at {page.url}")
+    if plan.outputs.mqtt is not None:
+        # Only here, like the page.
+        from .mqtt.sink import open_mqtt
+
+        publisher = open_mqtt(
+            plan.outputs.mqtt,
+            labels=classifier.contract.labels,
+            snapshot=pipeline.snapshot,
+            temperature_c=lambda: board.state.temperature_c,
+            say=voice.say,
+        )
+        sinks.add(f"MQTT to {plan.outputs.mqtt.broker}", publisher)
     supervisor = stack.enter_context(Supervisor.from_environment())
     if plan.duration_s is not None:
         # A wait of over 292 years overflows.

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import click
 
-from .cli_options import Size, finite, reading_options
+from .cli_options import Size, finite, profile_option, reading_options
 from .detectors import AUTO
 from .errors import EXIT_OK
+from .mqtt.address import Broker, MqttChoice, parse_broker
 
 _NOTICE = "Emotion recognition is running"
 
@@ -24,6 +25,20 @@ class _Every(click.ParamType):
         if not str(value).isdecimal() or not 1 <= int(str(value)) <= 1000:
             self.fail(f"expected 'auto' or a number from 1 to 1000, got {value!r}", param, ctx)
         return int(str(value))
+
+
+class _Broker(click.ParamType):
+    """``mqtt[s]://[user@]host[:port]``."""
+
+    name = "URL"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> object:
+        try:
+            return value if isinstance(value, Broker) else parse_broker(str(value))
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
 
 
 @click.command()
@@ -64,6 +79,7 @@ class _Every(click.ParamType):
     help="Open a camera again that has gone (default), or end with exit code 3.",
 )
 @reading_options(detect_size="320x240")
+@profile_option
 @click.option(
     "--detect-every",
     type=_Every(),
@@ -141,6 +157,34 @@ class _Every(click.ParamType):
     "this machine it asks for a token.",
 )
 @click.option("--serve-token", metavar="TOKEN", help="Default: a new one is made and told.")
+@click.option(
+    "--mqtt",
+    type=_Broker(),
+    metavar="mqtt[s]://[USER@]HOST[:PORT]",
+    help="Publish state and events to a broker, for Home Assistant too; never a picture.",
+)
+@click.option(
+    "--mqtt-password-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Holds the password of USER; default: the variable FER_EDGE_MQTT_PASSWORD.",
+)
+@click.option(
+    "--mqtt-ca",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Trust certificates signed by these, instead of the system's authorities.",
+)
+@click.option(
+    "--mqtt-cert",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Our own certificate, where the broker asks for one; the key too, without --mqtt-key.",
+)
+@click.option("--mqtt-key", type=click.Path(path_type=Path), metavar="FILE", help="Its key.")
+@click.option(
+    "--device-name", metavar="NAME", help="Under which --mqtt publishes; default: the host's name."
+)
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
 @click.option("--window/--no-window", default=None, help="Default: where OpenCV has one.")
 @click.option("--frames", type=click.IntRange(1), help="End after so many results.")
@@ -170,6 +214,7 @@ def run(
     max_age: float,
     runtime: str,
     threads: int,
+    profile: str | None,
     tpu: str,
     jsonl: str | None,
     events: str | None,
@@ -181,6 +226,12 @@ def run(
     notice: bool,
     serve: str | None,
     serve_token: str | None,
+    mqtt: Broker | None,
+    mqtt_password_file: Path | None,
+    mqtt_ca: Path | None,
+    mqtt_cert: Path | None,
+    mqtt_key: Path | None,
+    device_name: str | None,
     overwrite: bool,
     window: bool | None,
     frames: int | None,
@@ -195,6 +246,10 @@ def run(
         raise click.UsageError(
             "Only one of --jsonl, --events and --csv can be the standard output."
         )
+    files = {"password-file": mqtt_password_file, "ca": mqtt_ca, "cert": mqtt_cert, "key": mqtt_key}
+    for name, path in files.items():
+        if mqtt is None and path is not None:
+            raise click.UsageError(f"--mqtt-{name} belongs to --mqtt: pass both.")
     # First, so that the handlers are there while the libraries below are loaded, and while the
     # outputs close their files.
     from .signals import Stopper, stopping_on_signals
@@ -202,6 +257,7 @@ def run(
     stopper = Stopper()
     with stopping_on_signals(stopper.stop) as heard, stopper.ending_quietly():
         from .detectors import open_detector
+        from .profile import with_profile
         from .quality import QualityLimits
         from .reader import EmotionReader
         from .run import CameraChoice, Outputs, RunPlan, run_loop
@@ -221,8 +277,12 @@ def run(
             open_detector=lambda: open_detector(
                 detector, size_wh=detect_size, model=detector_model
             ),
-            open_classifier=lambda say: open_classifier(
-                model, contract=contract, runtime=runtime, threads=threads, tpu=tpu, say=say
+            open_classifier=lambda say: with_profile(
+                open_classifier(
+                    model, contract=contract, runtime=runtime, threads=threads, tpu=tpu, say=say
+                ),
+                profile,
+                say,
             ),
             open_reader=lambda: EmotionReader(
                 model,
@@ -246,6 +306,8 @@ def run(
                 notice=_NOTICE if notice else "",
                 serve=serve,
                 token=serve_token,
+                mqtt=mqtt
+                and MqttChoice(mqtt, mqtt_password_file, mqtt_ca, mqtt_cert, mqtt_key, device_name),
             ),
             settings=settings,
             frames=frames,

@@ -1,14 +1,32 @@
-"""What the loop measures of itself: rates a stage, drops, and the age of results."""
+"""What the loop measures of itself: rates and times a stage, drops, and the age of results."""
 
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 STAGES = ("capture", "detect", "classify", "deliver")
 # A rate is over the last two seconds: long enough to stand still, short enough to show a change.
 _WINDOW_NS = 2_000_000_000
 _AGES_KEPT = 512
+#: Upper bounds of the buckets of a :class:`Histogram`, in seconds: fixed, so that histograms of
+#: several devices can be added. From a stage of a desktop to a result that is of no use any more.
+BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How often something took how long, since the start.
+
+    Attributes:
+        counts: How many fell into each of :data:`BUCKETS_S`, and in the end how many took longer.
+        sum_s: All of it together, in seconds.
+    """
+
+    counts: tuple[int, ...] = (0,) * (len(BUCKETS_S) + 1)
+    sum_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +44,9 @@ class Snapshot:
         reconnects: How often a camera that had gone came back.
         abandoned: Threads that were given up because a native call did not come back.
         stretch: How much detections are spread because the machine does not keep up, from 1 on.
+        dropped_at: Of the dropped ones, how many waited for a stage or were lost in it.
+        abandoned_at: Of the threads that were given up, how many were of each stage.
+        took: How long each stage worked on a frame; of "deliver" how old the results were.
     """
 
     fps: dict[str, float]
@@ -38,6 +59,9 @@ class Snapshot:
     reconnects: int = 0
     abandoned: int = 0
     stretch: float = 1.0
+    dropped_at: Mapping[str, int] = field(default_factory=dict)
+    abandoned_at: Mapping[str, int] = field(default_factory=dict)
+    took: Mapping[str, Histogram] = field(default_factory=dict)
 
     @property
     def in_flight(self) -> int:
@@ -53,10 +77,21 @@ class Telemetry:
         self._times: dict[str, deque[int]] = {stage: deque() for stage in STAGES}
         self._counts: dict[str, int] = dict.fromkeys(STAGES, 0)
         self._ages_ms: deque[float] = deque(maxlen=_AGES_KEPT)
+        self._buckets = {stage: [0] * (len(BUCKETS_S) + 1) for stage in STAGES}
+        self._sums_s: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._began_ns: int | None = None
 
-    def passed(self, stage: str, age_ms: float | None = None) -> None:
-        """Note that a frame has passed a stage just now; the last one says how old it is."""
+    def passed(
+        self, stage: str, age_ms: float | None = None, *, took_s: float | None = None
+    ) -> None:
+        """Note that a frame has passed a stage just now.
+
+        Args:
+            stage: One of :data:`STAGES`.
+            age_ms: How old the frame is, which the last stage says.
+            took_s: How long the stage worked on it, in seconds, which those between say.
+        """
+        took_s = took_s if age_ms is None else age_ms / 1e3
         now = time.monotonic_ns()
         with self._lock:
             if self._began_ns is None:
@@ -68,6 +103,9 @@ class Telemetry:
             self._counts[stage] += 1
             if age_ms is not None:
                 self._ages_ms.append(age_ms)
+            if took_s is not None:
+                self._buckets[stage][bisect_left(BUCKETS_S, took_s)] += 1
+                self._sums_s[stage] += took_s
 
     def snapshot(self, dropped: int) -> Snapshot:
         """The state now; the channels know how much was dropped."""
@@ -89,4 +127,8 @@ class Telemetry:
                 dropped=dropped,
                 age_ms=ages[len(ages) // 2],
                 age_p95_ms=ages[int(len(ages) * 0.95)],
+                took={
+                    stage: Histogram(tuple(counts), self._sums_s[stage])
+                    for stage, counts in self._buckets.items()
+                },
             )

@@ -14,6 +14,7 @@ from typing import Any
 
 from .errors import ModelError
 from .files import replacing
+from .folders import cache_folder
 from .models import shipped_models
 from .sandbox import run_in_child
 
@@ -83,9 +84,7 @@ def _remembered() -> list[str]:
 
 
 def _list_path() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("fer-edge", appauthor=False)) / "known-models.txt"
+    return cache_folder() / "known-models.txt"
 
 
 def _load_once(content: bytes) -> None:

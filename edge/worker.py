@@ -7,7 +7,7 @@ result, should it ever come, is thrown away, and another thread takes its place.
 import threading
 import time
 import weakref
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from .errors import StuckError
@@ -91,8 +91,13 @@ class GivenUp:
 
     def __init__(self) -> None:
         self._times_ns: deque[int] = deque(maxlen=_MOST_GIVEN_UP)
-        #: How many in all.
-        self.count = 0
+        #: How many of each name.
+        self.by_name: Counter[str] = Counter()
+
+    @property
+    def count(self) -> int:
+        """How many in all."""
+        return self.by_name.total()
 
     def add(self, name: str) -> None:
         """Count one.
@@ -101,7 +106,7 @@ class GivenUp:
             StuckError: It is the fifth within a minute.
         """
         now_ns = time.monotonic_ns()
-        self.count += 1
+        self.by_name[name] += 1
         self._times_ns.append(now_ns)
         if len(self._times_ns) == _MOST_GIVEN_UP and now_ns - self._times_ns[0] <= _WITHIN_NS:
             raise StuckError(

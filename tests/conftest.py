@@ -31,7 +31,7 @@ CSV_HEADER = ("emotion", "pixels", "Usage")
 def _own_cache(tmp_path_factory):
     """The tests keep nothing in the user's own folders, and take nothing from them."""
     with pytest.MonkeyPatch.context() as patch:
-        for kind in ("CACHE", "CONFIG"):
+        for kind in ("CACHE", "CONFIG", "DATA"):
             patch.setenv(f"XDG_{kind}_HOME", str(tmp_path_factory.mktemp(kind.lower())))
         yield
 

@@ -19,7 +19,15 @@ MAX_LINES = 420
 
 # What reads the data, scores the answers and draws the reports: of training, convert may use this
 # much, and none of it may load TensorFlow.
-LIGHT_TRAINING = ("datasets", "dataset_readers", "dataset_cache", "metrics", "plots", "pages")
+LIGHT_TRAINING = (
+    "datasets",
+    "dataset_readers",
+    "dataset_cache",
+    "metrics",
+    "temperature",
+    "plots",
+    "pages",
+)
 
 # Which of our folders a folder may import; a tuple of module names narrows it down.
 OURS: dict[str, dict[str, tuple[str, ...] | None]] = {
@@ -43,7 +51,7 @@ _EDGE = {
 ANYWHERE = {
     "edge": _EDGE,
     "convert": _EDGE,
-    "training": _EDGE | {"keras", "sklearn", "matplotlib", "jinja2"},
+    "training": _EDGE | {"keras", "sklearn", "scipy", "matplotlib", "jinja2"},
     "benchmarks": _EDGE | {"matplotlib", "keras", "tensorflow", "psutil"},
 }
 # What it may import in addition, but only in a function: it is big, or there on some machines only.
@@ -54,7 +62,10 @@ LAZILY = {
     "benchmarks": {"fer"},
 }
 # What one package of a folder may import in addition; others reach it in functions only.
-IN_PACKAGE = {"fer_edge.edge.web": {"starlette", "uvicorn"}}
+IN_PACKAGE = {
+    "fer_edge.edge.mqtt": {"paho"},
+    "fer_edge.edge.web": {"prometheus_client", "starlette", "uvicorn"},
+}
 # What importing a cli.py may load, at its top and at the top of what of ours it imports there.
 CLI_TOP = {"click"}
 

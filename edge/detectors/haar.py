@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import ModelError
 from ..framing import Framing, to_grey
+from ..pins import opencv_requirement
 from ..records import Face, Image
 from . import DETECT_SIZE_WH
 from .scaling import shrink
@@ -49,7 +50,7 @@ class HaarDetector:
         if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
             raise ModelError(
                 f"This OpenCV ({cv2.__version__}) has no Haar cascades: expected a 4.x from PyPI. "
-                f'Install it with `pip install "opencv-python-headless>=4.8.1,<5"`.'
+                f'Install it with `pip install "{opencv_requirement()}"`.'
             )
         self._cascade = cv2.CascadeClassifier(str(path))
 

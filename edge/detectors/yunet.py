@@ -17,6 +17,7 @@ from ..errors import ModelError
 from ..framing import Framing
 from ..models.catalogue import YUNET, checked_place
 from ..native_log import native_stderr_silenced
+from ..pins import opencv_requirement
 from ..records import Face, Image
 from . import DETECT_SIZE_WH
 from .scaling import Shrunk, shrink
@@ -56,8 +57,8 @@ class YuNetDetector:
         if not hasattr(cv2, "FaceDetectorYN") or _version() < _OLDEST:
             raise ModelError(
                 f"This OpenCV ({cv2.__version__}) does not run YuNet: expected 4.8.1 or later. "
-                f'Install it with `pip install "opencv-python-headless>=4.8.1,<5"`, or use '
-                f"--detector haar."
+                f'Install it with `pip install "{opencv_requirement()}"`, or use --detector '
+                f"haar."
             )
         self._path = checked_place(YUNET) if model is None else model
         if not self._path.is_file():

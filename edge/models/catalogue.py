@@ -16,6 +16,7 @@ from ..download import (
     write_checked,
 )
 from ..errors import ModelError, UsageError
+from ..folders import cache_folder as user_cache_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,7 @@ def find_fetchable(name: str) -> Fetchable:
 
 def cache_folder() -> Path:
     """Where fetched models lie: ``fer-edge/models`` in the user's cache folder."""
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("fer-edge", appauthor=False)) / "models"
+    return user_cache_folder() / "models"
 
 
 def place_of(model: Fetchable) -> Path:

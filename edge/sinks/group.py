@@ -68,6 +68,8 @@ class SinkGroup:
         """
         self._say = say
         self._members: list[_Member] = []
+        #: How many sinks were retired.
+        self.retired = 0
 
     def __enter__(self) -> Self:
         return self
@@ -102,6 +104,7 @@ class SinkGroup:
 
     def _retire(self, member: _Member, error: Exception) -> None:
         self._members.remove(member)
+        self.retired += 1
         # An error of closing has the same cause, which is told already.
         _close(member, error)
         if member.counts and not any(other.counts for other in self._members):

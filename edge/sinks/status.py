@@ -1,6 +1,7 @@
 """What is read right now and how the loop runs, on standard error: enough over ssh."""
 
 import io
+import os
 import sys
 import threading
 import time
@@ -19,6 +20,8 @@ from ..telemetry import Snapshot
 
 # Four times a second is as fast as people read; a log gets a line every five seconds.
 _LIVE_EVERY_S, _LINE_EVERY_S = 0.25, 5.0
+# In systemd's journal a minute: it lies on an SD card, and `systemctl status` has the rates, too.
+_JOURNAL_EVERY_S = 60.0
 # What is said is not said again for so long.
 _QUIET_S = 60.0
 
@@ -88,10 +91,13 @@ class StatusSink:
         self._lock = threading.Lock()
         self._live = self._console.is_terminal if live is None else live
         self._screen = Live(console=self._console, auto_refresh=False, transient=True)
+        self._line_every_s = _LINE_EVERY_S
         self._due_s = 0.0
 
     def __enter__(self) -> Self:
-        self._print(f"fer-edge: {self._camera}; Ctrl-C ends it")
+        journal = "JOURNAL_STREAM" in os.environ
+        self._line_every_s = _JOURNAL_EVERY_S if journal else _LINE_EVERY_S
+        self._print(f"fer-edge: {self._camera}" + ("" if journal else "; Ctrl-C ends it"))
         if self._live:
             with self._lock:
                 self._screen.start()
@@ -111,7 +117,7 @@ class StatusSink:
             with self._lock:
                 self._screen.update(_table(result.readings, snapshot), refresh=True)
         else:
-            self._due_s = now + _LINE_EVERY_S
+            self._due_s = now + self._line_every_s
             faces, rates = faces_line(result.readings), rates_line(snapshot)
             self._print(f"frame {result.frame.index}: {faces} | {rates}")
 

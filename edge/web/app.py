@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .guard import COOKIE, Guard
 from .hub import Hub
+from .metrics import CONTENT_TYPE, Metrics, Sources
 from .photographs import Photographs, PictureError
 
 _STATIC = Path(__file__).parent / "static"
@@ -50,6 +51,7 @@ class Parts:
     guard: Guard
     news: "News"
     photographs: Photographs | None
+    sources: Sources
 
 
 class News:
@@ -117,6 +119,11 @@ def make_app(parts: Parts) -> Starlette:
         said = {"healthy": good, "silent_s": None if silent_s is None else round(silent_s, 1)}
         return JSONResponse(said, 200 if good else 503, headers={"cache-control": "no-store"})
 
+    async def metrics(_: Request) -> Response:
+        # In a thread, because it reads files of the kernel.
+        text = await asyncio.to_thread(Metrics(hub, parts.sources).text)
+        return Response(text, media_type=CONTENT_TYPE, headers={"cache-control": "no-store"})
+
     async def snapshot(_: Request) -> Response:
         found = await asyncio.to_thread(hub.jpeg)
         if found is None:
@@ -150,6 +157,7 @@ def make_app(parts: Parts) -> Starlette:
             Route("/stream.mjpg", picture_stream),
             Route("/snapshot.jpg", snapshot),
             Route("/healthz", healthz),
+            Route("/metrics", metrics),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[Middleware(Judge, guard=guard)],

@@ -78,13 +78,14 @@ class Guard:
     and this machine's own names.
     """
 
-    def __init__(self, address: Address, token: str | None, *, most_streams: int = 8):
+    def __init__(self, address: Address, token: str | None, *, most_streams: int = 16):
         """Set the rules.
 
         Args:
             address: Where it listens.
             token: What a request must bring; None lets everybody in.
-            most_streams: How many pictures and event streams are open at once.
+            most_streams: How many pictures and event streams are open at once; a page has one of
+                each.
         """
         self._token = token
         name = socket.gethostname().lower()

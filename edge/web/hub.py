@@ -65,6 +65,8 @@ class Hub:
         self._lines: dict[int, _Line] = {}
         self._wake: Callable[[], None] = lambda: None
         self._last_s = 0.0
+        # Each run numbers its faces from 1: a page that stays open over two must tell them apart.
+        self._run = f"{time.time():.3f}"
 
     def on_result(self, wake: Callable[[], None]) -> None:
         """What is called, from the loop's thread, after each result; it must not wait."""
@@ -109,6 +111,12 @@ class Hub:
         return self._number
 
     @property
+    def faces(self) -> int | None:
+        """How many faces are in the newest result; None before the first."""
+        result = self._result
+        return None if result is None else len(result.readings)
+
+    @property
     def silent_s(self) -> float | None:
         """Seconds since the last result; None before the first."""
         return time.monotonic() - self._last_s if self._number else None
@@ -128,6 +136,7 @@ class Hub:
         seen = self._snapshot()
         temperature_c = self._temperature_c()
         state: dict[str, Any] = {
+            "run": self._run,
             "number": number,
             "camera": self._camera,
             "labels": list(self._labels),

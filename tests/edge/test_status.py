@@ -87,6 +87,20 @@ def test_a_log_gets_plain_lines_every_five_seconds_and_a_summary(capsys, clock):
     assert "\x1b" not in shown, "colours in a log"
 
 
+def test_a_journal_gets_a_line_a_minute(capsys, clock, monkeypatch):
+    monkeypatch.setenv("JOURNAL_STREAM", "8:1234")  # as systemd sets it
+    with StatusSink(lambda: SNAPSHOT, camera="demo") as sink:
+        for index in range(1300):
+            sink.write(a_result(index, a_reading_at(0)))
+            clock.now += 0.1
+
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "fer-edge: demo"
+    # Steps of 0.1 s do not add up to whole ones.
+    frames = [int(re.match(r"frame (\d+)", line)[1]) for line in lines[1:-1]]
+    assert frames == pytest.approx([10, 610, 1210], abs=3)
+
+
 def test_a_long_line_is_not_wrapped_and_a_name_is_no_markup(capsys):
     name = "a clip [bold]with[/bold] [/] brackets " + "x" * 200
 

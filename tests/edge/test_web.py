@@ -265,7 +265,7 @@ def test_a_page_without_a_reader_reads_no_photographs() -> None:
 
 def test_only_so_many_streams_are_open_and_a_place_is_given_back() -> None:
     with served() as page:
-        open_ones = [streaming(page, "/api/events") for _ in range(8)]
+        open_ones = [streaming(page, "/api/events") for _ in range(16)]
         for each in open_ones:
             assert each.__enter__().status == 200
         assert ask(page, "/api/events")[0] == 503

@@ -7,6 +7,7 @@ const FLAWS = { small: "too small", cut: "cut by the border", blurred: "blurred"
 const MINUTE_S = 60;
 const cards = new Map(); // number of the face -> { card, points, seen, label }
 let labels = [];
+let run = null; // of which the faces are
 let lastSaid = 0;
 
 const colour = (label) => `var(--${COLOURS.includes(label) ? label : "other"})`;
@@ -37,6 +38,11 @@ function renewPicture() {
 
 function show(state) {
   renewPicture();
+  if (state.run !== run) {
+    run = state.run;
+    cards.clear();
+    byId("faces").replaceChildren();
+  }
   labels = state.labels;
   byId("camera").textContent = state.camera;
   byId("notice").hidden = !state.notice;
