@@ -175,19 +175,19 @@ def _range(text: str | None) -> tuple[float, float] | None:
 
 
 def _with_metrics(made: list["Converted"], verdict: "Verdict") -> list["Converted"]:
-    """The models with their measured accuracy in their contracts."""
-    return [
-        model.with_metrics(
-            {
-                "name": "accuracy",
-                "value": round(judged.scores.accuracy, 5),
-                "split": verdict.split,
-                "count": verdict.count,
-                "of": model.kind,
-            }
-        )
-        for model, judged in zip(made, verdict.models, strict=True)
-    ]
+    """The models with their measured figures, and the fitted temperature, in their contracts."""
+    told = []
+    for model, judged in zip(made, verdict.models, strict=True):
+        common = {"split": verdict.split, "count": verdict.count, "of": model.kind}
+        metrics = [{"name": "accuracy", "value": round(judged.scores.accuracy, 5), **common}]
+        fitted = judged.fitted
+        if fitted:
+            # Of images that the temperature was not fitted on.
+            error = {"name": "calibration_error", "value": round(fitted.error, 4), **common}
+            metrics.append(error)
+        temperature = fitted.temperature if fitted else None
+        told.append(model.with_metrics(*metrics, temperature=temperature))
+    return told
 
 
 def _line(item: "Converted", target: Path, source: "Source") -> str:
@@ -212,3 +212,9 @@ def _print_verdict(verdict: "Verdict") -> None:
             f"({loss.low:.2f} to {loss.high:.2f}), macro-F1 {model.scores.macro_f1:.4f}, same "
             f"answer {model.agreement:.2%}, {latency.median_ms:.2f} ms a face here"
         )
+        if model.fitted:
+            click.echo(
+                f"    as sure as it is right at temperature {model.fitted.temperature:g}: "
+                f"calibration error {model.fitted.error_before:.3f} without, "
+                f"{model.fitted.error:.3f} with it (fitted on one half, measured on the other)"
+            )

@@ -13,6 +13,7 @@ from ..edge.classifier import EmotionClassifier
 from ..edge.errors import UsageError
 from ..training.datasets import EMOTIONS, Dataset
 from ..training.metrics import Evaluation, evaluate_predictions
+from ..training.temperature import Fitted, fit_and_check
 from .quantize import Converted
 from .source import Source
 
@@ -57,6 +58,7 @@ class Judged:
             is b.
         latency: On this machine.
         passed: Whether the loss is within the limit.
+        fitted: Its temperature and calibration error; None of a model that answers probabilities.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class Judged:
     changed: tuple[tuple[int, ...], ...]
     latency: Latency
     passed: bool
+    fitted: Fitted | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +126,8 @@ def judge(
     judged = []
     for model in models:
         classifier = EmotionClassifier(model.content, model.contract)
-        found = order[classifier.outputs(images.images).argmax(axis=1)]
+        outputs = classifier.outputs(images.images)
+        found = order[outputs.argmax(axis=1)]
         loss = paired_loss(expected == images.labels, found == images.labels)
         judged.append(
             Judged(
@@ -137,6 +141,11 @@ def judge(
                 # The measured loss, and not its interval: on 3,589 images that is half a point
                 # wide, and a limit on its upper end would refuse models that lose nothing.
                 passed=loss.points <= max_loss + 1e-9,
+                fitted=(
+                    fit_and_check(np.argsort(order)[images.labels], outputs)
+                    if model.contract.output == "logits"
+                    else None
+                ),
             )
         )
     return Verdict(

@@ -74,9 +74,19 @@ class Converted:
         except OSError as exc:
             raise ModelError(f"Cannot write {path}: {exc.strerror}.") from exc
 
-    def with_metrics(self, *metrics: dict[str, Any]) -> "Converted":
-        """The same model whose contract has these figures beside those of its parent."""
-        contract = dataclasses.replace(self.contract, metrics=(*self.contract.metrics, *metrics))
+    def with_metrics(
+        self, *metrics: dict[str, Any], temperature: float | None = None
+    ) -> "Converted":
+        """The same model whose contract has these figures beside those of its parent.
+
+        Args:
+            metrics: As in the contract.
+            temperature: What it says of that; None leaves it as it is.
+        """
+        kept = self.contract.temperature if temperature is None else temperature
+        contract = dataclasses.replace(
+            self.contract, metrics=(*self.contract.metrics, *metrics), temperature=kept
+        )
         content = embed_contract(self.content, contract)
         return dataclasses.replace(self, content=content, contract=read_contract(content))
 

@@ -182,10 +182,14 @@ def test_the_measured_accuracy_is_in_the_contract_of_the_file(copied, data):
     assert result.exit_code == 0, result.output
     assert "on 84 images of PublicTest: Keras" in result.stdout
     _, contract = load_model(copied.with_suffix(".tflite"))
-    parent, ours = contract.metrics
+    parent, ours, error = contract.metrics
     assert parent["name"] == ours["name"] == "accuracy"
     assert (ours["of"], ours["split"], ours["count"]) == ("int8", "PublicTest", 84)
     assert f"int8: {ours['value']:.2%}" in result.stdout
+    assert error["name"] == "calibration_error"
+    assert contract.temperature != 1
+    assert f"at temperature {contract.temperature:g}: calibration error" in result.stdout
+    assert "How sure it is" in copied.with_suffix(".conversion.md").read_text()
 
 
 def test_what_loses_too_much_is_not_kept_and_the_report_says_why(copied, data, monkeypatch):
