@@ -61,6 +61,7 @@ class Outputs:
         token: What a page beyond this machine asks for; None makes one.
         mqtt: The broker to publish to, or None.
         overwrite: Whether files that exist may be replaced.
+        append: Whether JSON lines, events and the table go on at the end of theirs instead.
         window: Whether to open a window; None opens one where that is possible.
     """
 
@@ -69,6 +70,7 @@ class Outputs:
     csv: str | None = None
     record: Path | None = None
     overwrite: bool = False
+    append: bool = False
     window: bool | None = None
     record_minutes: float | None = None
     keep_free_mb: float = KEEP_FREE_BYTES / 1e6
@@ -257,7 +259,8 @@ def _add_sinks(
     ):
         if target is not None:
             place = "the standard output" if target == "-" else target
-            sinks.add(f"{what} to {place}", sink(target, overwrite=overwrite))
+            output = sink(target, overwrite=overwrite, append=outputs.append)
+            sinks.add(f"{what} to {place}", output)
     if outputs.record is not None:
         video = Recording(
             outputs.record,

@@ -186,6 +186,11 @@ class _Broker(click.ParamType):
     "--device-name", metavar="NAME", help="Under which --mqtt publishes; default: the host's name."
 )
 @click.option("--overwrite", is_flag=True, help="Replace output files that exist.")
+@click.option(
+    "--append",
+    is_flag=True,
+    help="Go on at the end of the files of --jsonl, --events and --csv, as a service does.",
+)
 @click.option("--window/--no-window", default=None, help="Default: where OpenCV has one.")
 @click.option("--frames", type=click.IntRange(1), help="End after so many results.")
 @click.option(
@@ -233,6 +238,7 @@ def run(
     mqtt_key: Path | None,
     device_name: str | None,
     overwrite: bool,
+    append: bool,
     window: bool | None,
     frames: int | None,
     duration: float | None,
@@ -242,6 +248,8 @@ def run(
         raise click.UsageError(
             "--record-minutes says how long the clips of --record are: pass both."
         )
+    if append and overwrite:
+        raise click.UsageError("--append keeps what is there and --overwrite does not: pass one.")
     if [jsonl, events, csv].count("-") > 1:
         raise click.UsageError(
             "Only one of --jsonl, --events and --csv can be the standard output."
@@ -299,6 +307,7 @@ def run(
                 csv=csv,
                 record=record,
                 overwrite=overwrite,
+                append=append,
                 window=window,
                 record_minutes=record_minutes,
                 keep_free_mb=keep_free,

@@ -323,9 +323,11 @@ def _outputs(name: str, values: Mapping[str, Any], groups: set[int]) -> list[Pat
         if value is None or str(value) == "-":
             continue
         path = Path(str(value))
-        goes_on = key in _GOES_ON or (key == "record" and values.get("record_minutes"))
+        goes_on = key in _GOES_ON or (
+            values.get("record_minutes") if key == "record" else values.get("append")
+        )
         if not goes_on and not values.get("overwrite"):
-            instead = "--record-minutes 30" if key == "record" else f"{_flag(key)} -, the journal,"
+            instead = "--record-minutes 30" if key == "record" else "--append"
             raise UsageError(
                 f"{_flag(key)} {value}: a service is started again and again, and the second start "
                 f"would find the file and end. Use {instead} or --overwrite, which begins it anew."

@@ -16,22 +16,31 @@ _LAST = ("flaw",)
 class CsvSink:
     """Writes a head, and a row for each face of each result; a result without faces has none."""
 
-    def __init__(self, target: str, *, labels: Sequence[str], overwrite: bool = False):
+    def __init__(
+        self,
+        target: str,
+        *,
+        labels: Sequence[str],
+        overwrite: bool = False,
+        append: bool = False,
+    ):
         """Choose the target; it is opened by ``with``.
 
         Args:
             target: A file, or ``-`` for standard output.
             labels: What the model can say: a column each, of smoothed probabilities.
             overwrite: Whether a file that exists may be replaced.
+            append: Whether to go on at the end of one that exists instead; it must have the same
+                columns.
 
         Raises:
             SinkError: As of :class:`.lines.TextOutput`.
         """
-        self._output = TextOutput(target, "a table", overwrite=overwrite)
+        self._output = TextOutput(target, "a table", overwrite=overwrite, append=append)
         self._labels = tuple(labels)
 
     def __enter__(self) -> Self:
-        self._output.start(_row([*_FIRST, *self._labels, *_LAST]))
+        self._output.start(_row([*_FIRST, *self._labels, *_LAST]), once=True)
         return self
 
     def write(self, result: Result) -> None:

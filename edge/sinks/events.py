@@ -33,7 +33,15 @@ def event_document(event: Event) -> dict[str, Any]:
 class EventsSink:
     """Writes a line a change, and one at the beginning and at the end of the run."""
 
-    def __init__(self, target: str, *, camera: str, labels: Sequence[str], overwrite: bool = False):
+    def __init__(
+        self,
+        target: str,
+        *,
+        camera: str,
+        labels: Sequence[str],
+        overwrite: bool = False,
+        append: bool = False,
+    ):
         """Choose the target; it is opened by ``with``.
 
         Args:
@@ -41,11 +49,12 @@ class EventsSink:
             camera: Its name, for the first line.
             labels: What the model can say.
             overwrite: Whether a file that exists may be replaced.
+            append: Whether to go on at the end of one that exists instead.
 
         Raises:
             SinkError: As of :class:`.lines.TextOutput`.
         """
-        self._output = TextOutput(target, "events", overwrite=overwrite)
+        self._output = TextOutput(target, "events", overwrite=overwrite, append=append)
         self._log = EventLog()
         self._camera, self._labels = camera, list(labels)
         self._results = self._last_ns = 0

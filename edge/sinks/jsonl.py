@@ -59,14 +59,18 @@ def _probabilities(scores: EmotionScores | None) -> dict[str, float] | None:
 class JsonLinesSink:
     """Writes a line a result to a file, or to standard output (``-``)."""
 
-    def __init__(self, target: str, *, overwrite: bool = False):
+    def __init__(self, target: str, *, overwrite: bool = False, append: bool = False):
         """Choose the target; it is opened by ``with``.
 
+        Args:
+            target: A file, or ``-`` for standard output.
+            overwrite: Whether a file that exists may be replaced.
+            append: Whether to go on at the end of one that exists instead.
+
         Raises:
-            SinkError: The file exists and ``overwrite`` is False, its folder is missing, or there
-                is no standard output.
+            SinkError: As of :class:`.lines.TextOutput`.
         """
-        self._output = TextOutput(target, "JSON lines", overwrite=overwrite)
+        self._output = TextOutput(target, "JSON lines", overwrite=overwrite, append=append)
 
     def __enter__(self) -> Self:
         self._output.__enter__()

@@ -15,27 +15,29 @@ from . import refuse_to_overwrite
 class TextOutput:
     """Writes whole lines to a file, or to standard output (``-``), without a buffer."""
 
-    def __init__(self, target: str, what: str, *, overwrite: bool = False):
+    def __init__(self, target: str, what: str, *, overwrite: bool = False, append: bool = False):
         """Choose the target; it is opened by ``with``.
 
         Args:
             target: A file, or ``-``.
             what: What is written, for messages: ``JSON lines``.
             overwrite: Whether a file that exists may be replaced.
+            append: Whether to go on at the end of one that exists instead.
 
         Raises:
-            SinkError: The file exists and ``overwrite`` is False, its folder is missing, or there
-                is no standard output.
+            SinkError: The file exists and neither is True, its folder is missing, or there is no
+                standard output.
         """
-        self._target, self._what, self._overwrite = target, what, overwrite
+        self._target, self._what = target, what
+        self._overwrite, self._appends = overwrite, append
         if target != "-":
-            refuse_to_overwrite(Path(target), overwrite=overwrite)
+            refuse_to_overwrite(Path(target), overwrite=overwrite or append)
         elif sys.stdout is None:
             raise SinkError(f"Cannot write {what} to -: the standard output is closed.")
         self._file: FileIO | None = None
         self._send: Callable[[str], None] | None = None
         self._whole_bytes = 0
-        self._empty = True
+        self._empty, self._found = True, False
 
     def __enter__(self) -> Self:
         if self._target == "-":
@@ -44,24 +46,62 @@ class TextOutput:
         try:
             # "x" as well as the check before: another process may have made it meanwhile. No
             # buffer, so that nothing is left to be written when it is closed.
-            self._file = FileIO(self._target, "w" if self._overwrite else "x")
+            self._file = FileIO(self._target, self._mode)
+            self._send = self._append
+            if self._appends:
+                self._go_on()
         except OSError as exc:
             raise SinkError(f"Cannot write {self._target}: {exc.strerror}.") from exc
-        self._send = self._append
         return self
 
-    def start(self, head: str) -> None:
+    @property
+    def _mode(self) -> str:
+        if self._appends:
+            # Both ways: the end is looked at first.
+            return "a+"
+        return "w" if self._overwrite else "x"
+
+    def _go_on(self) -> None:
+        """Begin a line of its own after what is there, which may have been cut off."""
+        if self._file is None or not self._file.seekable():
+            return
+        self._whole_bytes = self._file.seek(0, os.SEEK_END)
+        self._found = self._whole_bytes > 0
+        if self._found:
+            self._file.seek(-1, os.SEEK_END)
+            if self._file.read(1) != b"\n":
+                self._append("\n")
+
+    def start(self, head: str, *, once: bool = False) -> None:
         """Open it with a head that alone is not worth keeping.
 
+        Args:
+            head: One line, with its end.
+            once: Whether a file that is gone on with has it already.
+
         Raises:
-            SinkError: It cannot be opened or written; nothing stays open.
+            SinkError: It cannot be opened or written, or what is there has another head; nothing
+                stays open.
         """
         self.__enter__()
         try:
-            self.write(head, counts=False)
+            if once and self._found:
+                self._require(head)
+            else:
+                self.write(head, counts=False)
         except Exception as exc:
             self.__exit__(type(exc))
             raise
+
+    def _require(self, head: str) -> None:
+        """Refuse to go on with what began otherwise."""
+        with open(self._target, encoding="utf-8", errors="replace") as file:
+            found = file.readline(2 * len(head))
+        if found != head:
+            raise SinkError(
+                f"{self._target} does not begin as {self._what} of this model does: expected "
+                f"{head.strip()[:60]}…, found {found.strip()[:60]!r}. Give another name."
+            )
 
     @property
     def open(self) -> bool:
@@ -120,7 +160,7 @@ class TextOutput:
         if self._file is None:
             return
         self._file.close()
-        if kind is not None and self._empty and not self._overwrite:
+        if kind is not None and self._empty and not self._overwrite and not self._found:
             # Another output failed before this one got anything: no empty file is left.
             Path(self._target).unlink(missing_ok=True)
 

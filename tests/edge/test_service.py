@@ -290,7 +290,8 @@ REFUSED = [
     ("--model here.mp4", "Give the full path"),
     ("--profile ann", "Give the full path"),
     # The second start would refuse the file.
-    ("--jsonl a.jsonl", "--overwrite"),
+    ("--jsonl a.jsonl", "Use --append"),
+    ("--record a.mp4 --append", "--record-minutes 30"),
     ("--record a.mp4", "--record-minutes 30"),
     # Not in its folder, and closed to it.
     ("--record /nowhere/a.mp4 --overwrite", "may not write into /nowhere"),
