@@ -1,14 +1,19 @@
 """The commands ``fer-edge benchmark …``."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from .accuracy_cli import accuracy
 from .data_cli import align, measure_input
+from .loop_cli import loop
+from .measure_cli import latency, measure_everything
 from .options import (
     CLIPS,
     DETECTOR,
     DETECTOR_MODEL,
+    LOOPS,
     MODEL,
     ONE_CORE,
     REPEAT,
@@ -18,6 +23,7 @@ from .options import (
     say,
     with_outputs,
 )
+from .report_cli import report
 
 
 @click.group()
@@ -25,46 +31,13 @@ def benchmark() -> None:
     """Measure what the loop costs, beside the code that people use otherwise."""
 
 
+benchmark.add_command(accuracy)
 benchmark.add_command(align)
+benchmark.add_command(latency)
+benchmark.add_command(loop)
+benchmark.add_command(measure_everything)
 benchmark.add_command(measure_input)
-
-
-@benchmark.command()
-@click.argument("clip", type=click.Path(path_type=Path))
-@click.option(
-    "--keras",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The tutorial's model (.keras with its contract beside it), as `fer-edge train` makes it.",
-)
-@MODEL
-@REPEAT
-@click.option("--loops", type=click.IntRange(1), help="Default: so that a run has 300 frames.")
-@click.option(
-    "--cores", type=click.IntRange(1), default=2, show_default=True, help="To pin each run to."
-)
-@click.option("--parts", is_flag=True, help="Also the steps between the tutorial and fer-edge.")
-@with_outputs
-def loop(
-    clip: Path,
-    keras: Path,
-    model: str | None,
-    repeat: int,
-    loops: int | None,
-    cores: int,
-    parts: bool,
-    as_json: bool,
-    out: Path | None,
-    overwrite: bool,
-) -> None:
-    """Frames a second over CLIP, beside the usual tutorial with the same model."""
-    from .loop import Plan, measure
-    from .report import print_loop
-
-    check_out(out, overwrite)
-    plan = Plan(clip, keras, model, repeat=repeat, loops=loops, cores=cores, parts=parts)
-    report = measure(plan, progress=say)
-    deliver(report.to_dict(), lambda console: print_loop(report, console), as_json, out, overwrite)
+benchmark.add_command(report)
 
 
 @benchmark.command()
@@ -145,7 +118,7 @@ def peers(
 @DETECTOR
 @DETECTOR_MODEL
 @MODEL
-@click.option("--loops", type=click.IntRange(1), help="Default: so that a run has 300 frames.")
+@LOOPS
 @ONE_CORE
 @with_outputs
 def paced(
@@ -178,6 +151,46 @@ def paced(
     )
     report = measure_paced(plan, progress=say)
     deliver(report.to_dict(), lambda console: print_paced(report, console), as_json, out, overwrite)
+
+
+@benchmark.command()
+@click.argument("clip", type=click.Path(path_type=Path))
+@click.option(
+    "--fps",
+    type=click.FloatRange(0.1, 1000),
+    default=30.0,
+    show_default=True,
+    help="Frames a second of the camera.",
+)
+@click.option(
+    "--readers",
+    type=click.IntRange(1, 8),
+    default=4,
+    show_default=True,
+    help="Pages that are open.",
+)
+@click.option(
+    "--stalled",
+    type=click.IntRange(1, 8),
+    default=5,
+    show_default=True,
+    help="In other runs: pages that are asked for and never read.",
+)
+@DETECTOR
+@DETECTOR_MODEL
+@MODEL
+@REPEAT
+@LOOPS
+@ONE_CORE
+@with_outputs
+def page(clip: Path, as_json: bool, out: Path | None, overwrite: bool, **chosen: Any) -> None:
+    """What the live page costs the loop over CLIP, and how far it is behind."""
+    from .page import PagePlan, measure_page
+    from .report import print_page
+
+    check_out(out, overwrite)
+    report = measure_page(PagePlan(clip, **chosen), progress=say)
+    deliver(report.to_dict(), lambda console: print_page(report, console), as_json, out, overwrite)
 
 
 @benchmark.command()

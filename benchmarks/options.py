@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 _OUTPUTS = (
     click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table."),
-    click.option("--out", type=click.Path(path_type=Path), help="Write the JSON to a file, too."),
+    click.option(
+        "-o", "--out", type=click.Path(path_type=Path), help="Write the JSON to a file, too."
+    ),
     click.option("--overwrite", is_flag=True, help="Replace --out if it exists."),
 )
 
@@ -25,6 +27,9 @@ DETECTOR_MODEL = click.option(
 MODEL = click.option("--model", metavar="NAME|FILE", help="Default: the shipped one.")
 REPEAT = click.option(
     "--repeat", type=click.IntRange(1), default=3, show_default=True, help="Runs of each."
+)
+LOOPS = click.option(
+    "--loops", type=click.IntRange(1), help="Default: so that a run has 300 frames."
 )
 ONE_CORE = click.option(
     "--cores", type=click.IntRange(1), default=1, show_default=True, help="To pin each run to."

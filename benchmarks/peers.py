@@ -21,9 +21,9 @@ from ..edge.errors import UsageError
 from ..edge.models import model_path
 from .clips import Clip, read_clip, read_film
 from .host import Host, choose_cores, read_host
-from .loop import Score, score_all
 from .protocol import FilmRequest, Run, ask
 from .results import command_line
+from .versus import Score, score_all
 
 SCHEMA_VERSION = 1
 SIZE_WH = (640, 480)

@@ -9,47 +9,14 @@ from .alignment import AlignmentReport
 from .detection import DetectionReport
 from .growth import WANTED_MB, Growth
 from .host import Host
-from .loop import LoopReport
 from .overhead import WANTED_MS, OverheadReport, OverheadScore
 from .paced import PacedReport, PacedScore, StageTime
+from .page import WANTED_BEHIND_MS, WANTED_MORE_MS, WANTED_START_S, PageReport, PageScore
 from .peers import PeersReport
 
 # More than this is not the kernel's own housekeeping.
 _NOTABLE_CORES = 0.1
-
-
-def print_loop(report: LoopReport, console: Console) -> None:
-    """Print the contenders side by side, and under what conditions they ran."""
-    clip, host, summary = report.clip, report.host, report.summary
-    width, height = clip.size_wh
-    table = _table("", "frames/s", "x tutorial", "CPU ms/frame", "faces", "frames/s of each run")
-    for score in summary.scores:
-        table.add_row(
-            score.contender,
-            f"{score.median_fps:.1f}",
-            f"{score.gain:.2f}",
-            f"{score.cpu_ms_per_frame:.1f}",
-            f"{score.faces}",
-            " ".join(f"{fps:.1f}" for fps in score.fps),
-        )
-    _say(
-        console,
-        f"{clip.name}: {clip.frames} frames of {width}x{height}, played {report.loops} times, on "
-        f"{report.cores} of {host.cores} cores",
-        _machine(host),
-        _listed(report.versions),
-    )
-    console.print(table)
-    notes = [
-        f"fer-edge / tutorial: {summary.ratio:.2f} (medians), {summary.ratio_smallest:.2f} to "
-        f"{summary.ratio_largest:.2f} (runs side by side)"
-    ]
-    if not report.models.same:
-        notes.append(
-            f"Note: {report.models.int8[0]} was not converted from {report.models.keras[0]}, so "
-            f"the two may differ in more than their numbers."
-        )
-    _say(console, *notes, *_disturbed(summary.others_cores))
+_PAGES = {"none": "no page", "read": "{} read", "stall": "{} stalled"}
 
 
 def print_peers(report: PeersReport, console: Console) -> None:
@@ -111,6 +78,49 @@ def print_paced(report: PacedReport, console: Console) -> None:
     )
     console.print(table)
     _say(console, *_disturbed(max(score.others_cores for score in report.scores)))
+
+
+def print_page(report: PageReport, console: Console) -> None:
+    """Print each run, and what the pages add to the age of results."""
+    table = _table("", *(_PAGES[score.kind].format(score.pages) for score in report.scores))
+    rows: dict[str, Callable[[PageScore], str]] = {
+        "frames": lambda score: f"{score.captured}",
+        "delivered": lambda score: f"{score.delivered}",
+        "age, ms, p95": lambda score: f"{score.age_p95_ms:.1f}",
+        "page behind, ms, p95": lambda score: _or_dash(score.behind_p95_ms),
+        "pictures/s": lambda score: _or_dash(score.pictures_per_s),
+    }
+    for name, cell in rows.items():
+        table.add_row(name, *map(cell, report.scores))
+    clip = report.clip
+    _say(
+        console,
+        f"{clip.name}: {clip.frames} frames at {report.fps:g} frames/s, on {report.cores} of "
+        f"{report.host.cores} cores",
+        _machine(report.host),
+    )
+    console.print(table)
+    for kind, name in (("read", "pages that read"), ("stall", "pages that never read")):
+        more_ms = report.more_ms(kind)
+        _say(
+            console,
+            f"{name} add {more_ms:+.1f} ms to the age's 95th percentile (median of the rounds; "
+            f"as wanted: {_verdict(more_ms <= WANTED_MORE_MS)})",
+        )
+    behind_ms = [score.behind_p95_ms for score in report.scores if score.behind_p95_ms is not None]
+    start_s = sorted(report.start_s)
+    _say(
+        console,
+        f"a page is at most {max(behind_ms):.0f} ms behind (p95 of the worst run; as wanted: "
+        f"{_verdict(max(behind_ms) <= WANTED_BEHIND_MS)})",
+        f"page and picture are there {start_s[len(start_s) // 2]:.2f} s after the start ("
+        f"{start_s[0]:.2f} to {start_s[-1]:.2f}; as wanted: "
+        f"{_verdict(start_s[len(start_s) // 2] <= WANTED_START_S)})",
+    )
+
+
+def _or_dash(value: float | None) -> str:
+    return "–" if value is None else f"{value:.1f}"
 
 
 def print_overhead(report: OverheadReport, console: Console) -> None:

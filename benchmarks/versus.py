@@ -1,30 +1,24 @@
 """Frames a second of the whole loop, beside the usual tutorial on the same clip and the same cores.
 
-The pure half (:func:`summarise`) knows runs and no processes; :func:`measure` alternates the
+The pure half (:func:`summarise`) knows runs and no processes; :func:`measure_versus` alternates the
 contenders, so that a machine that slows down or speeds up does so for all of them.
 """
 
-import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from ..edge.contract import load_model
 from ..edge.errors import FerEdgeError, ModelError
 from ..edge.models import model_path
 from ..edge.sidecar import read_sidecar
-from .clips import Clip, enough_loops, read_clip
+from .clips import enough_loops, read_clip
 from .contenders import CONTENDERS, OURS, TUTORIAL
-from .host import Host, choose_cores, read_host
+from .host import choose_cores
 from .protocol import Request, Run, ask
-from .results import command_line
-
-SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,44 +152,22 @@ class Models:
 
 
 @dataclass(frozen=True, slots=True)
-class LoopReport:
-    """One measurement with all that is needed to judge and to repeat it; no paths of the machine.
+class Found:
+    """What came out.
 
     Attributes:
-        date: When it began, UTC, ISO 8601.
-        command: What repeats it.
-        clip: What was played.
-        loops: How often a run played it.
-        cores: Number of cores that each run was pinned to.
         models: What read the emotions.
-        host: Where.
-        versions: Of Python and the libraries.
         runs: All of them, in their order.
-        summary: What comes out.
+        summary: The contenders side by side.
     """
 
-    date: str
-    command: str
-    clip: Clip
-    loops: int
-    cores: int
     models: Models
-    host: Host
-    versions: Mapping[str, str]
     runs: tuple[Run, ...]
     summary: Summary
 
-    def to_dict(self) -> dict[str, Any]:
-        """The report as JSON values, schema version 1."""
-        fields = dataclasses.asdict(self)
-        for run in fields["runs"]:
-            # Once for all of them is enough.
-            del run["versions"]
-        return {"schema": SCHEMA_VERSION, "benchmark": "loop", **fields}
-
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Versus:
     """What to measure.
 
     Attributes:
@@ -221,26 +193,13 @@ class Plan:
         """Who takes part, in the order of each round."""
         return CONTENDERS if self.parts else (TUTORIAL, OURS)
 
-    def command(self, loops: int) -> str:
-        """The command line that repeats it."""
-        return command_line(
-            "loop",
-            [self.clip],
-            keras=self.keras,
-            model=self.model,
-            repeat=self.repeat,
-            loops=loops,
-            cores=self.cores,
-            parts=self.parts,
-        )
 
-
-def measure(
-    plan: Plan,
+def measure_versus(
+    plan: Versus,
     *,
     play: Callable[[Request], Run] = ask,
     progress: Callable[[str], None] = lambda line: None,
-) -> LoopReport:
+) -> Found:
     """Play the clip with every contender in turn, ``repeat`` times.
 
     Args:
@@ -260,7 +219,6 @@ def measure(
     models = read_models(plan.keras, plan.model)
     require_keras()
     loops = plan.loops or enough_loops(clip.frames)
-    host, date = read_host(), datetime.now(UTC).isoformat(timespec="seconds")
     runs = []
     for number in range(1, plan.repeat + 1):
         for name in plan.contenders:
@@ -274,18 +232,7 @@ def measure(
                 cores=cores,
             )
             runs.append(play(request))
-    return LoopReport(
-        date=date,
-        command=plan.command(loops),
-        clip=clip,
-        loops=loops,
-        cores=len(cores),
-        models=models,
-        host=host,
-        versions={name: text for run in runs for name, text in run.versions.items()},
-        runs=tuple(runs),
-        summary=summarise(runs),
-    )
+    return Found(models, tuple(runs), summarise(runs))
 
 
 def read_models(keras: Path, model: str | None) -> Models:

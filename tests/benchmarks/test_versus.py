@@ -1,24 +1,19 @@
-"""Comparing the loop with the tutorial: the arithmetic, the order of runs, and the report."""
+"""Comparing the loop with the tutorial: the arithmetic, and the order of runs."""
 
-import io
-import json
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console
 
-from fer_edge.benchmarks import loop
+from fer_edge.benchmarks import versus
 from fer_edge.benchmarks.clips import RepeatedClip, enough_loops, read_clip
 from fer_edge.benchmarks.contenders import CONTENDERS, OURS, TUTORIAL, play
-from fer_edge.benchmarks.loop import Plan, measure, summarise
 from fer_edge.benchmarks.protocol import Request, Run
-from fer_edge.benchmarks.report import print_loop
+from fer_edge.benchmarks.versus import Versus, measure_versus, summarise
 from fer_edge.edge.errors import CameraError, FerEdgeError, ModelError, UsageError
 from fer_edge.edge.sidecar import write_sidecar
 
@@ -36,12 +31,12 @@ def keras(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def plan(clip: Path, keras: Path, tiny_model: Path) -> Callable[..., Plan]:
+def plan(clip: Path, keras: Path, tiny_model: Path) -> Callable[..., Versus]:
     """A plan with these fields changed."""
 
-    def build(**changes) -> Plan:
+    def build(**changes) -> Versus:
         fields = {"clip": clip, "keras": keras, "model": str(tiny_model), "cores": 1}
-        return Plan(**{**fields, **changes})
+        return Versus(**{**fields, **changes})
 
     return build
 
@@ -171,7 +166,7 @@ def test_contenders_alternate(plan, parts: bool, expected: list[str]) -> None:
         asked.append(request)
         return fake_play(request)
 
-    measure(plan(repeat=2, parts=parts), play=noting, progress=told.append)
+    measure_versus(plan(repeat=2, parts=parts), play=noting, progress=told.append)
 
     assert [request.contender for request in asked] == expected
     # All else is the same for everybody.
@@ -181,54 +176,6 @@ def test_contenders_alternate(plan, parts: bool, expected: list[str]) -> None:
     assert asked[0].loops == 30
     assert told[0] == "run 1 of 2: tutorial"
     assert told[-1] == "run 2 of 2: fer-edge"
-
-
-def test_report_is_whole_and_names_no_folder(plan, tmp_path: Path) -> None:
-    report = measure(plan(loops=2, repeat=1), play=fake_play)
-
-    text = json.dumps(report.to_dict())
-    document = json.loads(text)
-    assert document["schema"] == 1
-    assert document["clip"]["name"] == "faces.avi"
-    assert document["clip"]["frames"] == 10
-    assert document["clip"]["size_wh"] == [320, 240]
-    assert document["summary"]["ratio"] == pytest.approx(5.0)
-    assert [run["contender"] for run in document["runs"]] == [TUTORIAL, OURS]
-    assert document["versions"] == {"python": "3.11"}
-    assert document["command"] == (
-        "fer-edge benchmark loop faces.avi --keras model.keras --model tiny.tflite "
-        "--repeat 1 --loops 2 --cores 1"
-    )
-    assert str(tmp_path) not in text
-    assert str(plan().clip.parent) not in text
-
-
-@pytest.mark.parametrize(
-    ("same", "others", "notes"),
-    [
-        (True, 0.1, []),
-        (False, 0.0, ["tiny.tflite was not converted from model.keras"]),
-        (True, 0.75, ["other processes used 0.75 cores"]),
-    ],
-)
-def test_table(
-    plan, monkeypatch: pytest.MonkeyPatch, same: bool, others: float, notes: list[str]
-) -> None:
-    def busy_play(request: Request) -> Run:
-        # Only one of the runs was disturbed.
-        return replace(fake_play(request), others_cores=others * (request.contender == OURS))
-
-    found = loop.Models(("model.keras", "a"), ("tiny.tflite", "b"), same)
-    monkeypatch.setattr(loop, "read_models", lambda *_: found)
-    console = Console(file=io.StringIO(), width=100, record=True)
-
-    print_loop(measure(plan(repeat=2), play=busy_play), console)
-
-    text = console.export_text()
-    assert "fer-edge / tutorial: 5.00 (medians), 5.00 to 5.00" in text
-    assert "50.0 50.0" in text
-    assert text.count("Note:") == len(notes)
-    assert all(note in text for note in notes)
 
 
 def test_models_know_whether_they_are_the_same(keras: Path, tmp_path: Path) -> None:
@@ -245,7 +192,7 @@ def test_models_know_whether_they_are_the_same(keras: Path, tmp_path: Path) -> N
         path = tmp_path / f"{name}.tflite"
         path.write_bytes(embed_contract(tiny_tflite(), a_contract(parent_sha256=parent)))
 
-        assert loop.read_models(keras, str(path)).same is same
+        assert versus.read_models(keras, str(path)).same is same
 
 
 @pytest.mark.parametrize(
@@ -261,24 +208,24 @@ def test_models_know_whether_they_are_the_same(keras: Path, tmp_path: Path) -> N
 )
 def test_what_cannot_be_measured_is_told_before_a_run(plan, changes, kind, message: str) -> None:
     with pytest.raises(kind, match=message):
-        measure(plan(**changes), play=lambda request: pytest.fail("a run was started"))
+        measure_versus(plan(**changes), play=lambda request: pytest.fail("a run was started"))
 
 
 def test_a_model_for_colours_is_refused(plan, keras: Path) -> None:
     write_sidecar(keras, a_contract(input_channels=3))
 
     with pytest.raises(ModelError, match="takes 3 channels"):
-        measure(plan(), play=fake_play)
+        measure_versus(plan(), play=fake_play)
 
 
 @pytest.mark.parametrize("missing", ["tensorflow", "keras"])
 def test_missing_tensorflow_is_noticed_without_loading_it(
     plan, monkeypatch: pytest.MonkeyPatch, missing: str
 ) -> None:
-    monkeypatch.setattr(loop, "find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setattr(versus, "find_spec", lambda name: None if name == missing else object())
 
     with pytest.raises(ModuleNotFoundError) as caught:
-        measure(plan(), play=fake_play)
+        measure_versus(plan(), play=fake_play)
 
     # The command line makes its pip line from the name.
     assert caught.value.name == missing

@@ -1,0 +1,262 @@
+"""How long one call takes: each model by device and threads, each detector by size.
+
+A repetition is a process of its own (:mod:`.latency_child`). The step that is timed runs the loop's
+own code from the frame to the emotions, and the interpreter's part of the same calls is the invoke,
+so that speed and accuracy are those of one code (MLPerf Inference, arXiv:1911.02549).
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..edge.detectors import DETECTORS
+from ..edge.errors import CameraError, ModelError, UsageError
+from ..edge.models.catalogue import YUNET, state_of
+from ..edge.sandbox import run_in_child
+from .document import Better, Of
+from .given import GivenModel, find_models
+from .rules import Effort, Repeated, say_disturbed
+from .session import Session
+
+if TYPE_CHECKING:
+    from .latency_child import DetectorRun, ModelRun
+
+THREADS = (1, 2, 4)
+SIZES_WH = ((160, 120), (192, 144), (320, 240), (480, 360), (640, 480))
+# Of --quick, whose minute on a Raspberry Pi 4 the others would fill.
+_QUICK_SIZES_WH = SIZES_WH[::2]
+# A hang is cut off; a slow machine that is busy is not. TensorFlow alone may take 20 s to load.
+_START_S, _KERAS_START_S, _MOST_BEHIND = 60.0, 300.0, 4
+_MEMORY_MB, _KERAS_MEMORY_MB = 2048, 8192
+# Of a process that is started, and of loading anything, on a desktop; for the estimate.
+_USUAL_START_S, _USUAL_LOAD_S = 1.5, 0.2
+_MS: tuple[str, Better] = ("ms", "lower")
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyPlan:
+    """What to measure.
+
+    Attributes:
+        models: Names of shipped ones or files (``.tflite``, ``.keras``); none is all shipped ones.
+        threads: Numbers of CPU threads; more than there are cores are left out.
+        clip: Pictures for the detectors; None takes the demo at 640x480.
+        detector_model: YuNet's file; None is the known one.
+    """
+
+    models: Sequence[str] = ()
+    threads: Sequence[int] = THREADS
+    clip: Path | None = None
+    detector_model: Path | None = None
+
+
+def measure_latency(session: Session, plan: LatencyPlan) -> None:
+    """Measure what a call of each model and each detector costs.
+
+    Args:
+        session: Takes the figures, as section ``latency``.
+        plan: What to measure.
+
+    Raises:
+        CameraError: The clip is missing or no video.
+        ModelError: A model or the detector's file is missing, damaged, or cannot be run.
+        UsageError: There are fewer cores than all ``threads``.
+    """
+    models = find_models(plan.models)
+    _require_pictures(plan)
+    threads = _threads(session, plan.threads)
+    devices = {model.name: _devices(model) for model in models}
+    effort = session.effort
+    expected_s = _expected_s(effort, len(threads), sum(map(len, devices.values())))
+    session.say(f"latency: about {max(1, round(expected_s / 60))} min on a desktop")
+    if not any("tpu" in each for each in devices.values()):
+        session.miss("Edge TPU", "libedgetpu is not installed (docs/coral.md)")
+    with session.section("latency"):
+        for model in models:
+            session.add_model(model.name, model.path)
+            size_mb = model.path.stat().st_size / 1e6
+            session.add("size", "MB", "lower", {"model": model.name}, size_mb)
+            for device in devices[model.name]:
+                _measure_model(session, model, device, threads if device == "cpu" else (1,))
+        _measure_detectors(session, plan)
+
+
+def _threads(session: Session, wanted: Sequence[int]) -> tuple[int, ...]:
+    cores = len(os.sched_getaffinity(0))
+    there = f"this process may use {cores} core{'s' if cores > 1 else ''}"
+    # What is measured then is how the kernel shares them out.
+    more = [number for number in wanted if number > cores]
+    if len(more) == len(wanted):
+        raise UsageError(f"--threads {min(more)}: {there}. Ask for fewer.")
+    for number in more:
+        session.miss(f"{number} threads", there)
+    return tuple(dict.fromkeys(number for number in wanted if number <= cores))
+
+
+def _devices(model: GivenModel) -> tuple[str, ...]:
+    if model.keras or not model.contract:
+        return ("cpu",)
+    from ..edge.tpu import find_library
+
+    return ("cpu",) if find_library() is None else ("cpu", "tpu")
+
+
+def _require_pictures(plan: LatencyPlan) -> None:
+    """Look at the files of the detectors before minutes of measuring."""
+    if plan.detector_model is not None and not plan.detector_model.is_file():
+        raise ModelError(f"There is no model file {plan.detector_model} for the detector yunet.")
+    if plan.clip is None:
+        return
+    if not plan.clip.is_file():
+        raise CameraError(
+            f"There is no clip {plan.clip}: expected a video file such as .mp4 or .mkv."
+        )
+    from ..edge.cameras.files import ClipCamera
+
+    ClipCamera(plan.clip).close()
+
+
+def _expected_s(effort: Effort, threads: int, models: int) -> float:
+    window_s = effort.seconds + effort.warmup_s + _USUAL_LOAD_S
+    sizes = len(_sizes(effort)) * len(DETECTORS)
+    return effort.repeats * (
+        models * (_USUAL_START_S + threads * window_s) + _USUAL_START_S + sizes * window_s
+    )
+
+
+def _sizes(effort: Effort) -> tuple[tuple[int, int], ...]:
+    return _QUICK_SIZES_WH if effort.quick else SIZES_WH
+
+
+def _measure_model(
+    session: Session, model: GivenModel, device: str, threads: tuple[int, ...]
+) -> None:
+    if model.keras and find_spec("tensorflow") is None:
+        session.miss(model.name, 'TensorFlow is not installed: pip install "fer-edge[train]"')
+        return
+    counted = " and ".join(map(str, threads))
+    session.say(f"latency: {model.name} on the {device.upper()}, threads {counted}")
+    # TensorFlow takes a number of threads once only.
+    groups = [(one,) for one in threads] if model.keras else [threads]
+    for group in groups:
+        try:
+            answers = list(_model_runs(session.effort, model, device, group))
+        except ModelError as exc:
+            if device != "tpu":
+                raise
+            session.miss(f"{model.name} on the Edge TPU", _without_folder(str(exc), model.path))
+            return
+        of = {"model": model.name, "runtime": answers[0]["runtime"], "device": device}
+        # Looked at with the first number only; of a TPU most of it is in another process.
+        if device == "cpu" and group is groups[0]:
+            memory = tuple(each["memory"] for each in answers)
+            session.add("memory", "MB", "lower", of, memory)
+        _add_rows(session, of, group, answers)
+    if answers[0]["why"]:
+        session.miss(f"classify step of {model.name}", answers[0]["why"])
+
+
+def _model_runs(
+    effort: Effort, model: GivenModel, device: str, threads: tuple[int, ...]
+) -> Iterator[Mapping[str, Any]]:
+    from .latency_child import ModelRun, measure_model
+
+    run = ModelRun(
+        str(model.path), model.contract, device, threads, effort.seconds, effort.warmup_s
+    )
+    window_s = (effort.seconds + effort.warmup_s) * len(threads)
+    start_s, memory_mb = (
+        (_KERAS_START_S, _KERAS_MEMORY_MB) if model.keras else (_START_S, _MEMORY_MB)
+    )
+    for _ in range(effort.repeats):
+        yield _ask(
+            measure_model,
+            run,
+            # The child's limit counts the processor time of all its threads, too.
+            limit_s=(start_s + window_s) * max(threads),
+            memory_mb=memory_mb,
+            what=f"The measurement of {model.name}",
+        )
+
+
+def _add_rows(
+    session: Session, of: Of, threads: tuple[int, ...], answers: Sequence[Mapping[str, Any]]
+) -> None:
+    # Work of the process that holds an Edge TPU would count as others'.
+    others = [each["others_cores"] for each in answers if of["device"] == "cpu"]
+    invalid = say_disturbed(max(others, default=0.0))
+    for index, number in enumerate(threads):
+        found = _columns([each["rows"][index] for each in answers], invalid)
+        session.add_repeated(found, dict.fromkeys(found.values, _MS), {**of, "threads": number})
+
+
+def _measure_detectors(session: Session, plan: LatencyPlan) -> None:
+    from .latency_child import DetectorRun, measure_detectors
+
+    effort, sizes = session.effort, _sizes(session.effort)
+    detectors: list[tuple[str, str | None]] = []
+    for name in DETECTORS:
+        model = plan.detector_model if name == YUNET.name else None
+        if name == YUNET.name and model is None and (state := state_of(YUNET)) != "there":
+            session.miss(name, f"its file is {state}: `fer-edge models get {name}` fetches it")
+            continue
+        detectors.append((name, str(model) if model else None))
+    shown = "the demo's frames" if plan.clip is None else plan.clip.name
+    session.say(f"latency: {', '.join(name for name, _ in detectors)} over {shown}")
+    run = DetectorRun(
+        tuple(detectors),
+        sizes,
+        str(plan.clip) if plan.clip else None,
+        effort.seconds,
+        effort.warmup_s,
+    )
+    window_s = (effort.seconds + effort.warmup_s) * len(sizes) * len(detectors)
+    answers = [
+        _ask(
+            measure_detectors,
+            run,
+            limit_s=_START_S + window_s,
+            memory_mb=_MEMORY_MB,
+            what="The measurement of the detectors",
+        )
+        for _ in range(effort.repeats)
+    ]
+    seen = 0
+    for rows in zip(*answers, strict=True):
+        of = {"detector": rows[0]["detector"], "size": rows[0]["size"], "device": "cpu"}
+        if why := rows[0].get("why"):
+            why = _without_folder(why, plan.detector_model or Path())
+            session.miss(f"{of['detector']} at {of['size']}", why)
+            continue
+        seen += rows[0]["faces"]
+        invalid = say_disturbed(max(row["others_cores"] for row in rows))
+        found = _columns([row["took"] for row in rows], invalid)
+        session.add_repeated(found, dict.fromkeys(found.values, _MS), {**of, "threads": 1})
+    if not seen:
+        session.note(f"No detector found a face in {shown}; with faces some take longer.")
+
+
+def _ask(
+    measure: "Callable[[ModelRun], Any] | Callable[[DetectorRun], Any]",
+    run: "ModelRun | DetectorRun",
+    *,
+    limit_s: float,
+    memory_mb: int,
+    what: str,
+) -> Any:
+    """Measure in a process of its own."""
+    limit_s *= _MOST_BEHIND
+    return run_in_child(measure, run, timeout_s=limit_s, memory_mb=memory_mb, what=what)
+
+
+def _without_folder(why: str, path: Path) -> str:
+    """A reason that tells a file's name only, as a document is for others."""
+    return why.replace(str(path), path.name).replace(f"{path.parent}{os.sep}", "")
+
+
+def _columns(rows: Sequence[Mapping[str, float]], invalid: str) -> Repeated:
+    """Rows, one a repetition, as repetitions of each metric."""
+    return Repeated({name: tuple(row[name] for row in rows) for name in rows[0]}, invalid)

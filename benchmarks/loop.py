@@ -1,0 +1,252 @@
+"""The real loop on a clip or on demo faces: what it can do at most, and what a camera would see.
+
+Nothing is left out: the clip is decoded while it plays, by the loop's own thread and on the same
+cores; skipped frames are counted, and only distinct frames with a named face count as labelled.
+"""
+
+import math
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..edge.classifier import EmotionClassifier
+from ..edge.detectors import Detector, open_detector
+from ..edge.memory import use_one_heap
+from ..edge.models import model_path
+from ..edge.pipeline import Pipeline
+from ..edge.records import Frame
+from .clips import PacedClip, RepeatedClip, read_clip
+from .crowd import MOST_FACES, write_crowd
+from .document import Better, Of
+from .growth import rss_bytes
+from .host import choose_cores, pinned, stopwatch
+from .rules import repeat, say_disturbed
+from .session import Session
+from .versus import Versus, measure_versus, read_models
+
+RATES = (15, 30, 60, 120)
+_UNITS: Mapping[str, tuple[str, Better]] = {
+    "capture_fps": ("frames/s", "higher"),
+    "detect_fps": ("frames/s", "higher"),
+    "classify_fps": ("frames/s", "higher"),
+    "fps": ("frames/s", "higher"),
+    "unique_labelled": ("frames/s", "higher"),
+    "faces_found": ("faces", "none"),
+    "dropped": ("%", "lower"),
+    "age_p50": ("ms", "lower"),
+    "age_p95": ("ms", "lower"),
+    "age_p99": ("ms", "lower"),
+    "processor_share": ("cores", "lower"),
+    "memory": ("MB", "lower"),
+}
+# Of a clip that is played as fast as it can be: results wait for each other, not for a camera.
+_ONLY_PACED = ("dropped", "age_p50", "age_p95", "age_p99")
+
+
+class TimedClip(RepeatedClip):
+    """A clip that is played again and again for some time, without a pause."""
+
+    def __init__(self, path: Path, seconds: float):
+        """Open the clip; its time begins with the first frame.
+
+        Raises:
+            CameraError: OpenCV cannot read it as a video.
+        """
+        super().__init__(path, 10**9)
+        self._seconds, self._until_s = seconds, math.inf
+
+    def read(self) -> Frame | None:
+        """The next frame, or None when the time is over."""
+        if self._until_s == math.inf:
+            self._until_s = time.monotonic() + self._seconds
+        return None if time.monotonic() >= self._until_s else super().read()
+
+
+@dataclass(frozen=True, slots=True)
+class LoopPlan:
+    """What to measure.
+
+    Attributes:
+        clip: A video file; None takes demo faces, and measures by their number, too.
+        rates: Frames a second of the paced runs.
+        faces: Numbers of demo faces for the capacity.
+        detector: Name of the detector.
+        detector_model: Its file; None is the known one.
+        model: Name or file of the ``.tflite``; None is the default model.
+        keras: The ``.keras`` model of the usual tutorial; None leaves it out.
+        parts: Also the steps between the tutorial and fer-edge.
+        cores: How many cores to pin the loop to; None is all.
+    """
+
+    clip: Path | None = None
+    rates: Sequence[int] = RATES
+    faces: Sequence[int] = tuple(range(MOST_FACES + 1))
+    detector: str = "auto"
+    detector_model: Path | None = None
+    model: str | None = None
+    keras: Path | None = None
+    parts: bool = False
+    cores: int | None = None
+
+
+def measure_loop(session: Session, plan: LoopPlan) -> None:
+    """Measure capacity, paced runs, and the tutorial beside it where its model is given.
+
+    Args:
+        session: Takes the figures, as section ``loop``.
+        plan: What to measure.
+
+    Raises:
+        CameraError: The clip is missing or no video.
+        ModelError: A model cannot be used.
+        UsageError: There are fewer cores, or no such detector.
+    """
+    available = os.sched_getaffinity(0)
+    cores = choose_cores(available, plan.cores or len(available))
+    use_one_heap()
+    # What would end the last part is told before the first one.
+    if plan.clip is not None:
+        read_clip(plan.clip)
+    if plan.keras is not None:
+        read_models(plan.keras, plan.model)
+    detector = open_detector(plan.detector, model=plan.detector_model)
+    classifier = EmotionClassifier.open(plan.model)
+    classifier.classify(np.zeros((1, *classifier.size_wh[::-1]), np.uint8))
+    name = classifier.contract.name
+    session.add_model(name, model_path(plan.model))
+    of = {"model": name, "detector": detector.name, "cores": len(cores)}
+    with tempfile.TemporaryDirectory(prefix="fer-edge-") as folder, session.section("loop"):
+        if plan.clip is None:
+            for faces in plan.faces:
+                crowd = write_crowd(Path(folder) / f"{faces}.avi", faces)
+                with pinned(cores):
+                    _measure(session, crowd, 0, detector, classifier, {**of, "faces": faces})
+            clip, shown = write_crowd(Path(folder) / "demo.avi", 1), {**of, "faces": 1}
+        else:
+            read = read_clip(plan.clip)
+            clip, shown = plan.clip, {**of, "clip": read.name, "clip_sha256": read.sha256[:12]}
+            with pinned(cores):
+                _measure(session, clip, 0, detector, classifier, shown)
+        for rate in plan.rates:
+            with pinned(cores):
+                _measure(session, clip, rate, detector, classifier, shown)
+        _beside_tutorial(session, plan, clip, shown, len(cores))
+
+
+def _measure(
+    session: Session,
+    clip: Path,
+    rate: int,
+    detector: Detector,
+    classifier: EmotionClassifier,
+    of: Of,
+) -> None:
+    """All figures of one clip at one rate; 0 is as fast as it goes."""
+    of = {**of, "rate": rate}
+    shown = ", ".join(f"{name} {value}" for name, value in of.items() if name != "clip_sha256")
+    session.say(f"loop: {shown}")
+    frames = read_clip(clip).frames
+
+    def play(seconds: float) -> dict[str, float]:
+        if rate == 0:
+            camera: TimedClip | PacedClip = TimedClip(clip, seconds)
+        else:
+            camera = PacedClip(clip, math.ceil(seconds * rate / frames), rate)
+        with camera:
+            return run_once(camera, detector, classifier, paced=rate > 0)
+
+    session.add_repeated(repeat(play, session.effort), _UNITS, of)
+
+
+def run_once(
+    camera: TimedClip | PacedClip,
+    detector: Detector,
+    classifier: EmotionClassifier,
+    *,
+    paced: bool,
+) -> dict[str, float]:
+    """Play a camera to its end; the figures of ``_UNITS`` by name.
+
+    Args:
+        camera: A clip.
+        detector: Finds the faces.
+        classifier: Names their emotions.
+        paced: Whether drops and ages mean something.
+    """
+    ages_ms: list[float] = []
+    labelled: set[int] = set()
+    faces = 0
+    pipeline = Pipeline(camera, detector, classifier)
+    spent = stopwatch()
+    for result in pipeline.results():
+        ages_ms.append(result.age_ms)
+        faces += len(result.readings)
+        if any(reading.label is not None for reading in result.readings):
+            labelled.add(result.frame.index)
+    whole, end = spent(), pipeline.snapshot()
+    found = {
+        "capture_fps": end.captured / whole.seconds,
+        **{
+            f"{stage}_fps": sum(end.took[stage].counts) / whole.seconds
+            for stage in ("detect", "classify")
+        },
+        "fps": end.delivered / whole.seconds,
+        "unique_labelled": len(labelled) / whole.seconds,
+        "faces_found": faces / max(1, end.delivered),
+        "dropped": 100 * end.dropped / max(1, end.captured),
+        **{f"age_p{p}": float(np.percentile(ages_ms, p)) for p in (50, 95, 99)},
+        "processor_share": whole.cpu_seconds / whole.seconds,
+        "memory": rss_bytes() / 1e6,
+    }
+    return {name: value for name, value in found.items() if paced or name not in _ONLY_PACED}
+
+
+def _beside_tutorial(session: Session, plan: LoopPlan, clip: Path, of: Of, cores: int) -> None:
+    if plan.keras is None:
+        session.miss("the usual tutorial", "it needs --keras FILE, the float model that it runs")
+        return
+    asked = Versus(
+        clip,
+        plan.keras,
+        plan.model,
+        repeat=session.effort.repeats,
+        # A tutorial makes some tens of frames a second.
+        loops=None if not session.effort.quick else 1,
+        cores=cores,
+        parts=plan.parts,
+    )
+    try:
+        found = measure_versus(asked, progress=session.say)
+    except ModuleNotFoundError as exc:
+        session.miss("the usual tutorial", f'no {exc.name} here: pip install "fer-edge[train]"')
+        return
+    session.add_model(f"{plan.keras.stem}, keras", plan.keras)
+    invalid = say_disturbed(found.summary.others_cores)
+    base = found.summary.scores[0].fps
+    for score in found.summary.scores:
+        session.add(
+            "fps",
+            "frames/s",
+            "higher",
+            {**of, "contender": score.contender},
+            score.fps,
+            invalid=invalid,
+        )
+        session.add(
+            "ratio_to_tutorial",
+            "x",
+            "higher",
+            {**of, "contender": score.contender},
+            tuple(mine / its for mine, its in zip(score.fps, base, strict=True)),
+            invalid=invalid,
+        )
+    if not found.models.same:
+        session.note(
+            f"{found.models.int8[0]} was not converted from {found.models.keras[0]}, so the loop "
+            f"and the tutorial may differ in more than their numbers."
+        )
