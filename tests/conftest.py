@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import lzma
+import signal
 import zipfile
 from pathlib import Path
 
@@ -19,6 +20,11 @@ from fer_edge.edge.contract import ModelContract
 # No deadline: a busy machine (CI, a training run beside) is no failure.
 settings.register_profile("fer-edge", deadline=None)
 settings.load_profile("fer-edge")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell has it for what it starts in the background; children of the tests would ignore
+    # Ctrl-C too, and a shell script cannot even undo it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REAL_DATA = SHARED / "data" / "fer2013"
