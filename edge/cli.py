@@ -65,6 +65,7 @@ _OF_EXTRAS = {
     "paho",
     "prometheus_client",
     "psutil",
+    "scipy",
     "sklearn",
     "starlette",
     "tensorflow",
