@@ -336,9 +336,10 @@ def test_a_camera_that_goes_again_and_again_costs_nothing(cycles):
     snapshot = loop.pipeline.snapshot()
     assert (snapshot.reconnects, snapshot.captured) == (cycles, 5 * (cycles + 1))
     assert all(camera.closed for camera in opened)
-    assert descriptors() == before
+    # Fewer, where something of an earlier test was closed meanwhile.
+    assert descriptors() <= before
     assert max(with_thread) <= threads + 5, "three stages, the watchdog and the test's own timer"
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
     assert [text == "scripted is back." for text in loop.said] == [False, True] * cycles
     # Every five frames are another life, in which faces have other numbers.
     lives: dict[int, set] = {}
