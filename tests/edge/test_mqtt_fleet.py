@@ -13,7 +13,7 @@ pytest.importorskip("paho.mqtt", reason="needs the extra [mqtt]")
 
 from .brokers import listening, mosquitto
 from .conftest import a_result, wait_until
-from .test_mqtt import Said, publishing, shown
+from .mqtt_sinks import Said, publishing, shown
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "fleet.md"
 CAMERAS = [f"cam-{number:02}" for number in range(1, 13)]
