@@ -5,126 +5,23 @@ does the whole for real.
 """
 
 import json
-import os
-import shutil
 import stat
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from .clones import FAKE_PYTHON, Clone, a_clone
 from .working_tree import ROOT, clean_environment, copy_tree
 
 SCRIPTS = ("scripts/run", "scripts/test", "scripts/_environment.sh", ".ci/run")
 
-# Stands for python3, and for the python in the environments that it makes. What it is asked to do
-# goes into $LOG; $VERSION is its version; $PIP is what installing does: ok, fail, or die, which
-# ends the script that called it too, as a power cut would.
-FAKE_PYTHON = """#!/usr/bin/env bash
-here=$(readlink -f "$0")
-case "$1 $2 $3" in
-    "-I -c "*) printf '%s venv %s\\n' "${VERSION:-3.11}" "$here" ;;
-    "-I -m venv")
-        printf 'venv %s\\n' "${*:4}" >>"$LOG"
-        echo "what venv says"
-        mkdir -p "${*: -1}/bin"
-        ln -s "$here" "${*: -1}/bin/python"
-        ;;
-    "-I -m pip")
-        printf 'pip %s\\n' "${*:4}" >>"$LOG"
-        echo "what pip says"
-        sleep "${PIP_SECONDS:-0}"
-        case ${PIP:-ok} in
-            fail) exit 1 ;;
-            die) kill -9 0 ;;
-        esac
-        cp "$FAKES/fer-edge" "$(dirname "$0")/fer-edge"
-        cp "$FAKES/pytest" "$(dirname "$0")/pytest"
-        ;;
-    *) exit 99 ;;
-esac
-"""
-# `cameras` ends with $CAMERAS; everything else prints its arguments and where it runs.
-FAKE_PROGRAM = """#!/usr/bin/env bash
-if [[ $1 == cameras ]]; then
-    echo "0  a camera"
-    echo "a complaint" >&2
-    exit "${CAMERAS:-3}"
-fi
-printf '%s\\n' "$PWD" "$@"
-"""
-
-
-@dataclass
-class Clone:
-    """A repository that holds the scripts and what they look at, on a machine that is played."""
-
-    root: Path
-    fakes: Path
-    variables: dict[str, str] = field(default_factory=dict)
-
-    def start(self, script: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
-        """Start a script from another folder, its output caught."""
-        return subprocess.Popen(
-            [self.root / "scripts" / script, *arguments],
-            cwd=self.fakes,
-            env=clean_environment(
-                PATH=f"{self.fakes}:{os.environ['PATH']}",
-                LOG=str(self.fakes / "log"),
-                FAKES=str(self.fakes),
-                FER_EDGE_DEVICE_MODEL=str(self.fakes / "model"),
-                FER_EDGE_APT_PACKAGES=str(self.fakes / "apt packages"),
-                **{**self.variables, **variables},
-            ),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # Its own group, so that a played power cut ends the script and not the tests.
-            start_new_session=True,
-        )
-
-    def run(self, script: str, *arguments: str, **variables: str) -> tuple[int, list[str], str]:
-        """Run a script to its end: exit code, lines of stdout, stderr."""
-        with self.start(script, *arguments, **variables) as process:
-            out, err = process.communicate(timeout=60)
-        return process.returncode, out.splitlines(), err
-
-    def done(self) -> list[str]:
-        """What Python was asked to do since the last call: ``venv`` and ``pip``, in order."""
-        log = self.fakes / "log"
-        lines = log.read_text().splitlines() if log.exists() else []
-        log.unlink(missing_ok=True)
-        return [line.partition(" ")[0] for line in lines]
-
-    def fake(self, name: str, text: str) -> Path:
-        """Put a program in front of all others on PATH."""
-        path = self.fakes / name
-        path.write_text(text)
-        path.chmod(0o755)
-        return path
-
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
-    root = tmp_path / "a clone"
-    for name in ("scripts", "setup.cfg", "pyproject.toml", "edge/version.py"):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, root / name)
-        else:
-            shutil.copy2(ROOT / name, root / name)
-    fakes = tmp_path / "fakes"
-    fakes.mkdir()
-    made = Clone(root, fakes)
-    made.fake("python3", FAKE_PYTHON)
-    made.fake("fer-edge", FAKE_PROGRAM)
-    made.fake("pytest", FAKE_PROGRAM)
-    return made
+    return a_clone(tmp_path)
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -317,116 +214,6 @@ def test_two_at_once_set_up_once(clone: Clone) -> None:
         process.communicate(timeout=60)
 
     assert [process.returncode for process in started] == [0, 0, 0]
-    assert clone.done() == ["venv", "pip"]
-
-
-def test_a_raspberry_pi_sees_the_packages_of_the_system(clone: Clone) -> None:
-    (clone.fakes / "model").write_bytes(b"Raspberry Pi 5 Model B Rev 1.0\0")
-    clone.run("run")
-    assert "--system-site-packages" in (clone.fakes / "log").read_text()
-    clone.done()
-    clone.run("run")
-    assert clone.done() == []
-
-    # picamera2 comes with numpy, and does not load with the one that pip brought.
-    (clone.fakes / "apt packages" / "numpy-1.24.2.egg-info").mkdir(parents=True)
-    clone.run("run")
-    assert clone.done() == ["venv", "pip"]
-
-    # The tests must not hang on what is installed.
-    clone.run("test")
-    assert "--system-site-packages" not in (clone.fakes / "log").read_text()
-
-
-def test_other_machines_do_not(clone: Clone) -> None:
-    (clone.fakes / "model").write_bytes(b"Some other board\0")
-    clone.run("run")
-
-    assert "--system-site-packages" not in (clone.fakes / "log").read_text()
-
-
-@pytest.mark.parametrize("script", ["run", "test"])
-@pytest.mark.parametrize(
-    "programs",
-    [
-        # A 32-bit system on its own kernel, and on a 64-bit one.
-        {"uname": "echo armv7l", "getconf": "echo 32"},
-        {"uname": "echo aarch64", "getconf": "echo 32"},
-        # Each of the two signs is enough.
-        {"uname": "echo armv7l", "getconf": "echo 64"},
-        {"uname": "echo aarch64", "getconf": "echo undefined"},
-    ],
-)
-def test_a_32_bit_system_is_refused(clone: Clone, script: str, programs: Mapping[str, str]) -> None:
-    for name, line in programs.items():
-        clone.fake(name, f"#!/bin/sh\n{line}\n")
-
-    code, out, err = clone.run(script)
-
-    assert (code, out, clone.done()) == (1, [], [])
-    assert err.count("\n") == 1
-    assert "64-bit" in err
-
-
-# A real Python that takes itself for another one.
-_PATCHED = """#!/bin/sh
-exec '{python}' -I -c 'import sys; {patch}; exec(sys.argv[1])' "$3"
-"""
-
-
-@pytest.mark.parametrize(
-    ("programs", "expected"),
-    [
-        # Too old, too new.
-        (
-            {"python3": "sys.version_info = (3, 10, 4)"},
-            "fer-edge needs Python 3.11, 3.12 or 3.13; python3 is 3.10.",
-        ),
-        (
-            {"python3": "sys.version_info = (3, 14, 0)"},
-            "fer-edge needs Python 3.11, 3.12 or 3.13; python3 is 3.14.",
-        ),
-        # Debian without python3-venv.
-        (
-            {"python3": "sys.version_info = (3, 11, 2); sys.modules['ensurepip'] = None"},
-            "python3 cannot make a virtual environment. Run: sudo apt install python3-venv",
-        ),
-        # The usual one is too old, another is there without its venv.
-        (
-            {
-                "python3": "sys.version_info = (3, 10, 4)",
-                "python3.12": "sys.version_info = (3, 12, 1); sys.modules['ensurepip'] = None",
-            },
-            "python3.12 cannot make a virtual environment. Run: sudo apt install python3.12-venv",
-        ),
-        # None at all.
-        ({}, "python3 does not run. Run: sudo apt install python3 python3-venv"),
-    ],
-)
-def test_an_unfit_python_is_named(clone: Clone, programs: Mapping[str, str], expected: str) -> None:
-    for name in ("python3", "python3.11", "python3.12", "python3.13"):
-        patch = programs.get(name)
-        text = (
-            _PATCHED.format(python=sys.executable, patch=patch.replace("'", '"')) if patch else ""
-        )
-        # An empty one hides a Python of this machine.
-        clone.fake(name, text or "#!/bin/sh\nexit 127\n")
-
-    code, out, err = clone.run("run")
-
-    assert (code, out) == (1, [])
-    assert err.count("\n") == 1
-    assert err.startswith(expected)
-    assert not (clone.root / ".venv").exists()
-
-
-def test_a_fit_python_is_found_behind_an_unfit_one(clone: Clone) -> None:
-    clone.fake(
-        "python3", _PATCHED.format(python=sys.executable, patch="sys.version_info = (3, 10)")
-    )
-    clone.fake("python3.13", FAKE_PYTHON)
-
-    assert clone.run("run", VERSION="3.13")[0] == 0
     assert clone.done() == ["venv", "pip"]
 
 
