@@ -7,7 +7,7 @@ import click
 
 from .accuracy_cli import accuracy
 from .data_cli import align, measure_input
-from .loop_cli import loop
+from .loop_cli import instruments, loop
 from .measure_cli import latency, measure_everything
 from .options import (
     CLIPS,
@@ -33,6 +33,7 @@ def benchmark() -> None:
 
 benchmark.add_command(accuracy)
 benchmark.add_command(align)
+benchmark.add_command(instruments)
 benchmark.add_command(latency)
 benchmark.add_command(loop)
 benchmark.add_command(measure_everything)
@@ -292,14 +293,14 @@ def detect(
     overwrite: bool,
 ) -> None:
     """Faces found in CLIPS and milliseconds a frame, by detector and --detect-size."""
-    from ..edge.detectors import DETECTORS
+    from ..edge.detectors import standard_detectors
     from .detection import measure_detection, settings_for
     from .report import print_detection
 
     check_out(out, overwrite)
     report = measure_detection(
         clips,
-        settings_for(DETECTORS),
+        settings_for(standard_detectors()),
         model=detector_model,
         rounds=repeat,
         progress=say,

@@ -37,6 +37,11 @@ class Clip:
     frames: int
     size_wh: tuple[int, int]
 
+    @property
+    def of(self) -> dict[str, str]:
+        """As part of what a figure is of (:data:`.document.Of`)."""
+        return {"clip": self.name, "clip_sha256": self.sha256[:12]}
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Film:

@@ -12,10 +12,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..edge.detectors import DETECTORS
+from ..edge.detectors import standard_detectors
 from ..edge.errors import CameraError, ModelError, UsageError
-from ..edge.models.catalogue import YUNET, state_of
+from ..edge.models.catalogue import YUNET, place_of, state_of
 from ..edge.sandbox import run_in_child
+from .clips import read_clip
 from .document import Better, Of
 from .given import GivenModel, find_models
 from .rules import Effort, Repeated, say_disturbed
@@ -121,7 +122,7 @@ def _require_pictures(plan: LatencyPlan) -> None:
 
 def _expected_s(effort: Effort, threads: int, models: int) -> float:
     window_s = effort.seconds + effort.warmup_s + _USUAL_LOAD_S
-    sizes = len(_sizes(effort)) * len(DETECTORS)
+    sizes = len(_sizes(effort)) * len(standard_detectors())
     return effort.repeats * (
         models * (_USUAL_START_S + threads * window_s) + _USUAL_START_S + sizes * window_s
     )
@@ -198,13 +199,18 @@ def _measure_detectors(session: Session, plan: LatencyPlan) -> None:
 
     effort, sizes = session.effort, _sizes(session.effort)
     detectors: list[tuple[str, str | None]] = []
-    for name in DETECTORS:
+    for name in standard_detectors():
         model = plan.detector_model if name == YUNET.name else None
         if name == YUNET.name and model is None and (state := state_of(YUNET)) != "there":
             session.miss(name, f"its file is {state}: `fer-edge models get {name}` fetches it")
             continue
         detectors.append((name, str(model) if model else None))
-    shown = "the demo's frames" if plan.clip is None else plan.clip.name
+        if name == YUNET.name:
+            session.add_model(name, model or place_of(YUNET))
+    shown, over = "the demo's frames", {}
+    if plan.clip is not None:
+        clip = read_clip(plan.clip)
+        shown, over = clip.name, clip.of
     session.say(f"latency: {', '.join(name for name, _ in detectors)} over {shown}")
     run = DetectorRun(
         tuple(detectors),
@@ -226,7 +232,7 @@ def _measure_detectors(session: Session, plan: LatencyPlan) -> None:
     ]
     seen = 0
     for rows in zip(*answers, strict=True):
-        of = {"detector": rows[0]["detector"], "size": rows[0]["size"], "device": "cpu"}
+        of = {"detector": rows[0]["detector"], "size": rows[0]["size"], "device": "cpu"} | over
         if why := rows[0].get("why"):
             why = _without_folder(why, plan.detector_model or Path())
             session.miss(f"{of['detector']} at {of['size']}", why)

@@ -17,12 +17,13 @@ import numpy as np
 from ..edge.classifier import EmotionClassifier
 from ..edge.detectors import Detector, open_detector
 from ..edge.memory import use_one_heap
-from ..edge.models import model_path
+from ..edge.models import DEFAULT
 from ..edge.pipeline import Pipeline
 from ..edge.records import Frame
 from .clips import PacedClip, RepeatedClip, read_clip
 from .crowd import MOST_FACES, write_crowd
 from .document import Better, Of
+from .given import find_models
 from .growth import rss_bytes
 from .host import choose_cores, pinned, stopwatch
 from .rules import repeat, say_disturbed
@@ -117,9 +118,9 @@ def measure_loop(session: Session, plan: LoopPlan) -> None:
     detector = open_detector(plan.detector, model=plan.detector_model)
     classifier = EmotionClassifier.open(plan.model)
     classifier.classify(np.zeros((1, *classifier.size_wh[::-1]), np.uint8))
-    name = classifier.contract.name
-    session.add_model(name, model_path(plan.model))
-    of = {"model": name, "detector": detector.name, "cores": len(cores)}
+    model = find_models([plan.model or DEFAULT])[0]
+    session.add_model(model.name, model.path)
+    of = {"model": model.name, "detector": detector.name, "cores": len(cores)}
     with tempfile.TemporaryDirectory(prefix="fer-edge-") as folder, session.section("loop"):
         if plan.clip is None:
             for faces in plan.faces:
@@ -128,8 +129,7 @@ def measure_loop(session: Session, plan: LoopPlan) -> None:
                     _measure(session, crowd, 0, detector, classifier, {**of, "faces": faces})
             clip, shown = write_crowd(Path(folder) / "demo.avi", 1), {**of, "faces": 1}
         else:
-            read = read_clip(plan.clip)
-            clip, shown = plan.clip, {**of, "clip": read.name, "clip_sha256": read.sha256[:12]}
+            clip, shown = plan.clip, {**of, **read_clip(plan.clip).of}
             with pinned(cores):
                 _measure(session, clip, 0, detector, classifier, shown)
         for rate in plan.rates:

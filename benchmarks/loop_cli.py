@@ -1,4 +1,4 @@
-"""The command ``fer-edge benchmark loop``."""
+"""The commands ``fer-edge benchmark loop`` and ``instruments``."""
 
 from pathlib import Path
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from .measure_cli import measure_and_deliver, with_measuring
-from .options import DETECTOR, DETECTOR_MODEL, MODEL
+from .options import DETECTOR, DETECTOR_MODEL, MODEL, ONE_CORE
 
 
 @click.command()
@@ -69,6 +69,34 @@ def loop(
     measure_and_deliver(
         lambda session: measure_loop(session, plan),
         command_line("loop", [clip] if clip else [], **told),
+        quick=quick,
+        as_json=as_json,
+        out=out,
+        overwrite=overwrite,
+    )
+
+
+@click.command()
+@click.argument("clip", type=click.Path(path_type=Path))
+@DETECTOR
+@DETECTOR_MODEL
+@MODEL
+@click.option(
+    "--pairs", type=click.IntRange(4), default=60, show_default=True, help="Of runs, 2 s each."
+)
+@ONE_CORE
+@with_measuring
+def instruments(
+    clip: Path, quick: bool, as_json: bool, out: Path | None, overwrite: bool, **chosen: Any
+) -> None:
+    """What the loop's own telemetry costs it over CLIP, by runs with it and without, in pairs."""
+    from .instruments import InstrumentsPlan, measure_instruments
+    from .results import command_line
+
+    plan = InstrumentsPlan(clip, **chosen)
+    measure_and_deliver(
+        lambda session: measure_instruments(session, plan),
+        command_line("instruments", [clip], **chosen),
         quick=quick,
         as_json=as_json,
         out=out,

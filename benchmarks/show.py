@@ -59,7 +59,8 @@ def _alike(figures: Sequence[Figure]) -> Iterator[list[Figure]]:
 
 def _print_figures(console: Console, figures: Sequence[Figure], *, quick: bool) -> None:
     """As one table, or as several below each other where it would be wider than the terminal."""
-    names = list(figures[0].of)
+    # A clip's name says enough to people; its digest is in the document.
+    names = [name for name in figures[0].of if name != "clip_sha256"]
     rows: dict[tuple, dict[str, Figure]] = {}
     units: dict[str, str] = {}
     for figure in figures:

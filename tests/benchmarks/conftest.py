@@ -1,7 +1,9 @@
 """Builders for the benchmarks: a clip of the demo's averaged faces, runs, and a tiny int8 model."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
@@ -51,3 +53,19 @@ def a_run(contender: str = "tutorial", fps: float = 10.0, **changes) -> Run:
         "versions": {"python": "3.11"},
     }
     return Run(**{**fields, **changes})
+
+
+@pytest.fixture
+def left_as_before(monkeypatch) -> Iterator[None]:
+    """What a child that measures latency changes of its process is put back in this one."""
+    from . import latency_runs
+
+    yield from latency_runs.left_as_before(monkeypatch)
+
+
+@pytest.fixture
+def no_children(monkeypatch) -> SimpleNamespace:
+    """The processes answer at once, in this one; what was asked of them is in the list."""
+    from . import latency_runs
+
+    return latency_runs.answers_here(monkeypatch)

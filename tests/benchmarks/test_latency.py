@@ -1,96 +1,30 @@
 """What calls cost: the processes that measure, and the figures that are made of their answers."""
 
-import os
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import cv2
 import numpy as np
 import pytest
 
 from fer_edge.benchmarks import latency, latency_child
-from fer_edge.benchmarks.document import Conditions
 from fer_edge.benchmarks.latency import LatencyPlan, measure_latency
 from fer_edge.benchmarks.latency_child import (
     DetectorRun,
     ModelRun,
-    measure_detectors,
     measure_model,
 )
 from fer_edge.benchmarks.rules import FULL, QUICK, Effort
-from fer_edge.benchmarks.session import Session
 from fer_edge.convert import keras_backend
-from fer_edge.edge import tpu
 from fer_edge.edge.contract import embed_contract
-from fer_edge.edge.detectors import haar
 from fer_edge.edge.errors import CameraError, ModelError, UsageError
 from fer_edge.edge.sidecar import write_sidecar
 
 from ..conftest import a_contract, tiny_tflite
-from ..edge.tpu_standins import compile_standin, write_models
 from .conftest import write_clip
+from .latency_runs import CALLS, NO_LIBRARY, SHORT, STEPS, a_run, a_session
 
-SHORT = Effort(repeats=2, seconds=0.02, warmup_s=0.01)
-PERCENTILES = ("p50", "p90", "p99")
-CALLS = {"load", "first_invoke", *(f"invoke_{p}" for p in PERCENTILES)}
-STEPS = {f"classify_{p}" for p in PERCENTILES}
-NO_LIBRARY = "libedgetpu-that-nobody-has.so.1"
-
-
-@pytest.fixture(autouse=True)
-def _as_before(monkeypatch):
-    """What a child changes of its process is put back in this one."""
-    threads = cv2.getNumThreads()
-    monkeypatch.setattr(latency_child, "use_one_heap", lambda: True)
-    monkeypatch.setattr(tpu, "LIBRARY", NO_LIBRARY)
-    monkeypatch.delenv(tpu.LIBRARY_VARIABLE, raising=False)
-    yield
-    cv2.setNumThreads(threads)
-
-
-def a_session(effort: Effort = SHORT, said: list[str] | None = None) -> Session:
-    say = (lambda _: None) if said is None else said.append
-    return Session("command", effort, say=say, conditions=Conditions)
-
-
-def a_run(path: Path | str, **changes) -> ModelRun:
-    fields = {
-        "path": str(path),
-        "contract": True,
-        "device": "cpu",
-        "threads": (1,),
-        "seconds": 0.02,
-        "warmup_s": 0.0,
-    }
-    return ModelRun(**{**fields, **changes})
-
-
-@pytest.fixture
-def no_children(monkeypatch) -> list:
-    """The processes answer at once, in this one; what was asked of them is in the list."""
-    asked = []
-
-    def ask(measure, run, **limits):
-        asked.append(run)
-        if isinstance(run, DetectorRun):
-            return [
-                {"detector": name, "size": f"{w}x{h}", **_row({"load": 1.0, "detect_p50": 2.0})}
-                for name, _ in run.detectors
-                for w, h in run.sizes_wh
-            ]
-        rows = [dict.fromkeys([*CALLS, *STEPS], 10.0 * len(asked)) for _ in run.threads]
-        answer = {"rows": rows, "memory": 5.0, "others_cores": 0.0, "runtime": "litert", "why": ""}
-        return answer | answers.pop(run.device, {})
-
-    def _row(took):
-        return {"took": took, "others_cores": 0.0, "faces": 1}
-
-    answers = {}
-    ask.answers = answers
-    monkeypatch.setattr(latency, "run_in_child", ask)
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    return SimpleNamespace(asked=asked, answers=answers)
+pytestmark = pytest.mark.usefixtures("left_as_before")
 
 
 # ------------------------------------------------------------------------------------ the whole
@@ -371,135 +305,3 @@ def test_keras_without_tensorflow_is_missing(no_children, tmp_path, monkeypatch)
     assert 'pip install "fer-edge[train]"' in session.document().missing["master"]
     # The file has its size all the same.
     assert session.document().figures[0].metric == "size"
-
-
-# ------------------------------------------------------------------------------------ an Edge TPU
-
-
-@pytest.fixture
-def library(tmp_path_factory, monkeypatch) -> None:
-    """A stand-in in the place of libedgetpu; no detectors beside it."""
-    monkeypatch.setattr(latency, "_measure_detectors", lambda *_: None)
-    standin = compile_standin(tmp_path_factory.mktemp("standin"))
-    monkeypatch.setenv(tpu.LIBRARY_VARIABLE, str(standin))
-
-
-def test_an_edge_tpu_is_measured_where_there_is_one(library, tmp_path):
-    session = a_session()
-    path = write_models(tmp_path)
-
-    measure_latency(session, LatencyPlan([str(path)], (1,)))
-
-    document = session.document()
-    found = {f.metric: f for f in document.figures if f.of.get("device") == "tpu"}
-    assert set(found) == CALLS | STEPS
-    assert found["invoke_p50"].of["threads"] == 1
-    assert "Edge TPU" not in document.missing
-
-
-def test_why_a_model_is_not_on_the_edge_tpu_is_told_without_its_folder(library, tmp_path):
-    session = a_session()
-    path = write_models(tmp_path, with_compiled=False)
-
-    measure_latency(session, LatencyPlan([str(path)], (1,)))
-
-    why = session.document().missing["tiny on the Edge TPU"]
-    assert why.startswith("there is no tiny_edgetpu.tflite, which `fer-edge convert tiny.tflite")
-    assert str(tmp_path) not in str(session.document().to_dict())
-    assert {f.of.get("device", "cpu") for f in session.document().figures} == {"cpu"}
-
-
-def test_an_edge_tpu_that_was_lost_meanwhile_gives_no_figures(library, tmp_path, monkeypatch):
-    path = write_models(tmp_path)
-    real = latency_child.open_classifier
-
-    def losing(*arguments, **keywords):
-        classifier = real(*arguments, **keywords)
-        classifier.accelerator._end(0.0)
-        return classifier
-
-    monkeypatch.setattr(latency_child, "open_classifier", losing)
-
-    with pytest.raises(ModelError, match="lost while it was measured"):
-        measure_model(a_run(path, device="tpu"))
-
-
-# -------------------------------------------------------------------------------------- detectors
-
-
-def test_detectors_over_sizes():
-    run = DetectorRun((("haar", None),), ((160, 120), (640, 480)), None, 0.01, 0.0)
-
-    small, large = measure_detectors(run)
-
-    assert (small["detector"], small["size"], large["size"]) == ("haar", "160x120", "640x480")
-    assert set(small["took"]) == {"load", *(f"detect_{p}" for p in PERCENTILES)}
-    assert small["took"]["detect_p50"] < large["took"]["detect_p50"]
-    assert large["faces"] > 0
-
-
-def test_a_clip_is_not_enlarged(tmp_path):
-    # The first size that it fits into shows it whole; the others would show the same.
-    clip = write_clip(tmp_path / "clip.avi", 6, (176, 100))
-    sizes = ((160, 120), (192, 144), (320, 240))
-
-    rows = measure_detectors(DetectorRun((("haar", None),), sizes, str(clip), 0.01, 0.0))
-
-    assert [row.get("why", "") for row in rows] == [
-        "",
-        "",
-        "the pictures have 176x100 and are not enlarged",
-    ]
-
-
-def test_a_damaged_detector_is_missing_and_its_folder_is_not_named(
-    no_children, tiny_model, tmp_path, monkeypatch
-):
-    bad = tmp_path / "bad.onnx"
-    bad.write_bytes(b"This is no YuNet.")
-    answer = latency.run_in_child
-
-    def answered(measure, run, **limits):
-        return measure(run) if isinstance(run, DetectorRun) else answer(measure, run, **limits)
-
-    monkeypatch.setattr(latency, "run_in_child", answered)
-    session = a_session()
-
-    measure_latency(session, LatencyPlan([str(tiny_model)], (1,), detector_model=bad))
-
-    document = session.document()
-    assert document.missing["yunet at 320x240"].startswith("bad.onnx is no YuNet that OpenCV")
-    assert str(tmp_path) not in str(document.to_dict())
-    assert any(figure.of.get("detector") == "haar" for figure in document.figures)
-
-
-def test_a_detector_that_cannot_be_had_is_missing(monkeypatch):
-    def no_cascades(self, **_):
-        raise ModelError("This OpenCV has no Haar cascades")
-
-    monkeypatch.setattr(haar.HaarDetector, "__init__", no_cascades)
-
-    (row,) = measure_detectors(DetectorRun((("haar", None),), ((160, 120),), None, 0.01, 0.0))
-
-    assert row["why"] == "This OpenCV has no Haar cascades"
-
-
-def test_a_clip_without_faces_is_measured_and_said(no_children, tiny_model, tmp_path, monkeypatch):
-    clip = tmp_path / "grey.avi"
-    writer = cv2.VideoWriter(str(clip), cv2.VideoWriter.fourcc(*"MJPG"), 30, (160, 120))
-    for _ in range(6):
-        writer.write(np.full((120, 160, 3), 90, np.uint8))
-    writer.release()
-    answer = latency.run_in_child
-
-    def answered(measure, run, **limits):
-        return measure(run) if isinstance(run, DetectorRun) else answer(measure, run, **limits)
-
-    monkeypatch.setattr(latency, "run_in_child", answered)
-    session = a_session()
-
-    measure_latency(session, LatencyPlan([str(tiny_model)], (1,), clip=clip))
-
-    (note,) = session.document().notes
-    assert note.startswith("No detector found a face in grey.avi")
-    assert any(figure.metric == "detect_p50" for figure in session.document().figures)
