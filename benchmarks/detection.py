@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..edge.detectors import Detector, open_detector
+from ..edge.models import shipped_detectors
 from .clips import Film, read_film
 from .host import Host, pinned, read_host
 from .tracking import play
@@ -79,11 +80,12 @@ class DetectionReport:
 
 
 def settings_for(names: Sequence[str], *, also_grey: bool = True) -> list[Setting]:
-    """Every detector at every size; YuNet in colour and in grey."""
+    """Every detector at every size, fer-face at those that ship; YuNet in colour and in grey."""
     made = []
     for name in names:
         for grey in (False, True) if also_grey and name == "yunet" else (False,):
-            made += [Setting(name, size_wh, grey) for size_wh in SIZES_WH]
+            sizes = shipped_detectors() if name == "fer-face" else SIZES_WH
+            made += [Setting(name, size_wh, grey) for size_wh in sizes]
     return made
 
 

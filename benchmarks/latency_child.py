@@ -178,6 +178,10 @@ def measure_detectors(run: DetectorRun) -> list[dict[str, Any]]:
             found.append({**what, "why": str(exc)})
             continue
         took = {"load": 1e3 * (time.perf_counter() - began)}
+        own_wh = getattr(detector, "size_wh", size_wh)
+        if own_wh != size_wh:
+            found.append({**what, "why": f"its nearest model takes {own_wh[0]}x{own_wh[1]}"})
+            continue
         shown, counts = itertools.cycle(pictures), []
         step = _detect_step(detector, shown, counts)
         windows(step, run.warmup_s)

@@ -5,12 +5,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..edge.cli_options import Size
+
 if TYPE_CHECKING:
+    from ..edge.contract import ModelContract
     from .gate import Verdict
     from .quantize import Converted
     from .source import Source
 
 _KINDS = ("int8", "float32", "float16", "dynamic")
+# Points of accuracy that an emotion model may lose.
+_MAX_LOSS = 0.5
 
 
 @click.command()
@@ -28,19 +33,31 @@ _KINDS = ("int8", "float32", "float16", "dynamic")
 @click.option(
     "--calibrate",
     type=click.Path(path_type=Path),
-    help="Faces for the int8 ranges: an .npz or FER-2013. Default: those that training left.",
+    help="Faces, or frames of a detector, for the int8 ranges: an .npz or FER-2013. Default: those "
+    "that training left.",
+)
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    type=Size(),
+    help="Input of a face detector; several from the same weights. Default: its contract's.",
 )
 @click.option("--labels", help="Classes in the order of the outputs, of a model without contract.")
 @click.option("--input-range", help="What black and white are for it, such as 0,1. Default: 0,255.")
-@click.option("--data", type=click.Path(path_type=Path), help="FER-2013, to measure on.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="FER-2013, or a detector's images (.jsonl), to measure on.",
+)
 @click.option("--split", default="PublicTest", show_default=True, help="Which rows of it.")
 @click.option("--skip-bad", is_flag=True, help="Leave bad rows of --data out and count them.")
 @click.option(
     "--max-loss",
     type=click.FloatRange(min=0),
-    default=0.5,
-    show_default=True,
-    help="Points of accuracy on --data that a model may lose and still be kept.",
+    show_default="0.5; a detector 3",
+    help="Points of accuracy, or of a detector's average precision, on --data that a model may "
+    "lose and still be kept.",
 )
 @click.option("--edgetpu", is_flag=True, help="Also compile the int8 model for the Edge TPU.")
 @click.option("--allow-cpu", is_flag=True, help="Keep it where operations stay on the CPU.")
@@ -56,12 +73,13 @@ def convert(
     out: Path | None,
     kinds: tuple[str, ...],
     calibrate: Path | None,
+    sizes: tuple[tuple[int, int], ...],
     labels: str | None,
     input_range: str | None,
     data: Path | None,
     split: str,
     skip_bad: bool,
-    max_loss: float,
+    max_loss: float | None,
     edgetpu: bool,
     allow_cpu: bool,
     compiled: Path | None,
@@ -70,6 +88,7 @@ def convert(
 ) -> None:
     """Turn MODEL (.keras) into TFLite, and check it against MODEL on real faces.
 
+    The contract beside it says whether it names emotions or finds faces (fer-edge train-detector).
     Ends with code 5, and leaves no file, where they do not agree or too much accuracy is lost.
     With --edgetpu or --compiled, MODEL may be an int8 .tflite of ours, too.
     """
@@ -92,6 +111,33 @@ def convert(
     kinds = tuple(dict.fromkeys(kinds))
     names = [part.strip() for part in labels.split(",")] if labels else []
     span = _range(input_range)
+    contract = _detector_contract(model)
+    if contract is not None:
+        from .detector_files import MAX_LOSS, DetectorJob, convert_file
+
+        read_words(model, names, span)
+        job = DetectorJob(
+            model,
+            sizes or (contract.input_size_wh,),
+            kinds,
+            out,
+            calibrate,
+            data,
+            skip_bad=skip_bad,
+            max_loss=MAX_LOSS if max_loss is None else max_loss,
+            edgetpu=edgetpu,
+            allow_cpu=allow_cpu,
+            debug=debug,
+            overwrite=overwrite,
+        )
+        convert_file(job)
+        return
+    if sizes:
+        raise UsageError(
+            f"--size is for a face detector, whose network takes any; {model} is none. Leave it "
+            f"out."
+        )
+    max_loss = _MAX_LOSS if max_loss is None else max_loss
     targets = _targets(model, out, kinds)
     page, text = (_report_path(model, out, suffix) for suffix in (".html", ".md"))
     compiled_target = edgetpu_path(targets[kinds.index("int8")]) if edgetpu else None
@@ -141,6 +187,18 @@ def convert(
         compile_file(
             targets[kinds.index("int8")], None, None, allow_cpu=allow_cpu, overwrite=overwrite
         )
+
+
+def _detector_contract(model: Path) -> "ModelContract | None":
+    """The contract beside a model, where it is a face detector's."""
+    from ..edge.contract import DETECTOR, ModelContract
+    from ..edge.sidecar import sidecar_path
+
+    beside = sidecar_path(model)
+    if not beside.is_file():
+        return None
+    contract = ModelContract.from_json(beside.read_bytes())
+    return contract if contract.kind == DETECTOR else None
 
 
 def _targets(model: Path, out: Path | None, kinds: tuple[str, ...]) -> list[Path]:

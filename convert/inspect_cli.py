@@ -9,6 +9,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ..edge.contract import ModelContract
     from .describe import Tensor
     from .edgetpu import Placement, Preflight
     from .inspection import Inspection, RuntimeTrial
@@ -106,7 +107,7 @@ def _contract(console: Console, found: Inspection) -> None:
             f"{width}x{height}, {contract.input_channels} channel(s), pixels {low} to {high}, "
             f"framing {contract.framing}",
         ),
-        ("output", f"{contract.output}, temperature {contract.temperature:g}"),
+        ("output", _answers(contract)),
         ("quantisation", _compact(contract.quantisation)),
         ("calibration", _compact(contract.calibration)),
         ("trained on", _compact(contract.training_data)),
@@ -114,6 +115,16 @@ def _contract(console: Console, found: Inspection) -> None:
         ("licence", contract.licence),
         ("made from", contract.parent_sha256),
         ("content_sha256", f"{contract.content_sha256} (checked)"),
+    )
+
+
+def _answers(contract: ModelContract) -> str:
+    if not contract.strides:
+        return f"{contract.output}, temperature {contract.temperature:g}"
+    strides = ", ".join(map(str, contract.strides))
+    return (
+        f"boxes, and scores as {contract.output}, of cells at strides {strides}; a face from a "
+        f"score of {contract.score_threshold:g} on"
     )
 
 

@@ -37,7 +37,7 @@ class RuntimeTrial:
     Attributes:
         name: ``litert`` or ``tflite``.
         version: Of its package; "" where it is not installed.
-        outcome: ``runs``, ``loads`` (it has several inputs or outputs), ``refuses``, ``fails``
+        outcome: ``runs``, ``loads`` (it has several inputs), ``refuses``, ``fails``
             (crashed, hung or took too much memory), ``unusable`` (the runtime, whatever the model)
             or ``absent``.
         reason: Its own words, where it does not run.
@@ -133,7 +133,7 @@ def run_once(content: bytes, runtime: str) -> tuple[str, str]:
     """
     try:
         network = load_network(content, runtime=runtime)
-        network.run(np.zeros(network.input.shape, network.input.dtype))
+        network.run_all(np.zeros(network.input.shape, network.input.dtype))
     except ModelError as exc:
         said = str(exc)
         found = (name for start, name in _OTHER_OUTCOMES.items() if said.startswith(start))

@@ -4,7 +4,7 @@ import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,20 +45,18 @@ class Parity:
 
 
 @dataclass(frozen=True, slots=True)
-class Converted:
+class InMemory:
     """A converted model in memory: nothing is written until :meth:`write`.
 
     Attributes:
         kind: One of :data:`KINDS`.
         content: The bytes of the ``.tflite`` file.
         contract: What is inside them.
-        parity: On the faces that it was not calibrated on.
     """
 
     kind: str
     content: bytes
     contract: ModelContract
-    parity: Parity
 
     def write(self, path: Path, *, overwrite: bool = False) -> None:
         """Write the model, whole or not at all.
@@ -74,9 +72,7 @@ class Converted:
         except OSError as exc:
             raise ModelError(f"Cannot write {path}: {exc.strerror}.") from exc
 
-    def with_metrics(
-        self, *metrics: dict[str, Any], temperature: float | None = None
-    ) -> "Converted":
+    def with_metrics(self, *metrics: dict[str, Any], temperature: float | None = None) -> Self:
         """The same model whose contract has these figures beside those of its parent.
 
         Args:
@@ -89,6 +85,17 @@ class Converted:
         )
         content = embed_contract(self.content, contract)
         return dataclasses.replace(self, content=content, contract=read_contract(content))
+
+
+@dataclass(frozen=True, slots=True)
+class Converted(InMemory):
+    """A converted emotion model.
+
+    Attributes:
+        parity: On the faces that it was not calibrated on.
+    """
+
+    parity: Parity
 
 
 def convert(source: Source, kind: str, calibration: Calibration) -> Converted:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +18,19 @@ from .describe import describe
 from .gate import Judged, Verdict
 from .quantize import Converted
 from .source import Source
+
+
+class Report(Protocol):
+    """What can be written as a report: it names what was converted, and has its content."""
+
+    @property
+    def source(self) -> Source:
+        """What was converted."""
+        ...
+
+    def sections(self) -> list[pages.Section]:
+        """The content, without anything that is of one form only."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +57,7 @@ class ConversionReport:
         if self.verdict is not None:
             made += _measured(self.verdict)
         if self.layers:
-            made.append(_ranking(self.layers))
+            made.append(ranking(self.layers))
         return made
 
     def _files(self) -> pages.Table:
@@ -54,7 +68,7 @@ class ConversionReport:
                 [
                     model.kind,
                     kept or "not kept",
-                    _operations(model.content),
+                    operations_of(model.content),
                     f"{len(model.content) / 1e6:.2f} MB",
                     f"{parity.agreement:.2%} of {parity.count}",
                     f"{parity.largest_difference:.3f}",
@@ -75,13 +89,13 @@ class ConversionReport:
         return pages.Table(columns, rows, caption, text_columns=3)
 
 
-def _operations(content: bytes) -> str:
+def operations_of(content: bytes) -> str:
     """How many of which: ``13 CONV_2D, 6 ADD, 1 MEAN``, the most frequent first."""
     names = Counter(operation.name for operation in describe(content).operations)
     return ", ".join(f"{count} {name}" for name, count in names.most_common())
 
 
-def write_report(report: ConversionReport, html: Path, markdown: Path) -> None:
+def write_report(report: Report, html: Path, markdown: Path) -> None:
     """Write both forms, each whole or not at all.
 
     Raises:
@@ -199,7 +213,8 @@ def _changes(model: Judged) -> pages.Picture:
     return pages.Picture(plots.png(made), words, "Images, by what each model says.")
 
 
-def _ranking(layers: Sequence[LayerError]) -> pages.Section:
+def ranking(layers: Sequence[LayerError]) -> pages.Section:
+    """The layers of an int8 model by the error that quantisation leaves."""
     rows = [
         [layer.name, layer.operation, f"{layer.noise:.2%}", f"{layer.steps:.2f}"]
         for layer in layers

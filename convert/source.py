@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..edge.contract import ModelContract
+from ..edge.contract import CLASSIFIER, ModelContract
 from ..edge.errors import ModelError, UsageError
 from ..edge.framing import FER2013, resized
 from ..edge.records import Image
@@ -72,6 +72,8 @@ def load_source(
         UsageError: Neither contract nor labels, or both.
     """
     contract = read_words(path, labels, input_range)
+    if contract is not None:
+        contract.require_kind(CLASSIFIER)
     model = load_keras_model(path)
     height, width, channels = _image_input(path, model)
     classes = _row_output(path, model)

@@ -28,12 +28,15 @@ class Accelerator(Protocol):
     Attributes:
         name: What messages call it.
         input: The tensor that it takes.
-        output: The tensor that it answers with.
     """
 
     name: str
     input: TensorInfo
-    output: TensorInfo
+
+    @property
+    def output(self) -> TensorInfo:
+        """The tensor that it answers with; raises ModelError where there are several."""
+        ...
 
     def run(self, inputs: NDArray) -> NDArray[np.float32]:
         """Run the model.

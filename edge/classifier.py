@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .accelerator import Accelerator, demo_crops, require_same_answers, require_same_tensors
-from .contract import ModelContract, load_model
+from .contract import CLASSIFIER, ModelContract, load_model
 from .errors import ModelError
 from .framing import FER2013, resized, to_float, to_int8
 from .models import model_path
@@ -71,9 +71,10 @@ class EmotionClassifier:
         Raises:
             ModelError: The model is not what its contract says, or no runtime loads it.
         """
-        if contract.kind != "emotion-classifier" or contract.framing != FER2013:
+        contract.require_kind(CLASSIFIER)
+        if contract.framing != FER2013:
             raise ModelError(
-                f"Expected an emotion-classifier for {FER2013} crops, got a {contract.kind} for "
+                f"Expected an emotion-classifier for {FER2013} crops, got one for "
                 f"{contract.framing!r} crops ({contract.name})."
             )
         self.contract = contract

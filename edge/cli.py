@@ -41,6 +41,10 @@ _ELSEWHERE = {
     ),
     "compare": _Lazy("fer_edge.training.compare_cli", "report", "Compare finished training runs."),
     "dataset": _Lazy("fer_edge.training.dataset_cli", "train", "Fetch FER-2013, look at it."),
+    "train-detector": _Lazy("fer_edge.training.detector.cli", "train", "Train the face detector."),
+    "evaluate-detector": _Lazy(
+        "fer_edge.training.detector.cli", "train", "Measure a detector on scenes with boxes."
+    ),
     "convert": _Lazy("fer_edge.convert.cli", "train", "Turn a .keras model into int8 TFLite."),
     "inspect": _Lazy("fer_edge.convert.inspect_cli", "", "Say what is in a .tflite model."),
     "models": _Lazy("fer_edge.edge.models_cli", "", "List and fetch models."),
@@ -82,7 +86,7 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _ELSEWHERE:
             return super().get_command(ctx, cmd_name)
-        return getattr(import_module(_ELSEWHERE[cmd_name].module), cmd_name)
+        return getattr(import_module(_ELSEWHERE[cmd_name].module), cmd_name.replace("-", "_"))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []

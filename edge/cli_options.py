@@ -69,7 +69,7 @@ def reading_options(*, detect_size: str) -> Callable[[Callable[..., None]], Call
             "--detector-model",
             type=click.Path(path_type=Path),
             metavar="FILE",
-            help="For yunet: a file of your own, which is not checked.",
+            help="A file of your own: .onnx for yunet, .tflite for fer-face and ssd.",
         ),
         click.option(
             "--detect-size",
@@ -77,7 +77,7 @@ def reading_options(*, detect_size: str) -> Callable[[Callable[..., None]], Call
             default=detect_size,
             show_default=True,
             help="Pictures are shrunk to fit into this to find faces: smaller is faster and misses "
-            "small ones.",
+            "small ones; fer-face takes the nearest size that it has.",
         ),
         click.option(
             "--align/--no-align",

@@ -21,7 +21,15 @@ from .errors import ModelError
 
 SCHEMA_VERSION = 1
 BUFFER_NAME = "fer_edge.contract"
-KINDS = ("emotion-classifier", "face-detector")
+CLASSIFIER, DETECTOR = "emotion-classifier", "face-detector"
+KINDS = (CLASSIFIER, DETECTOR)
+# What a person does with a model of the other kind.
+_CURES = {
+    CLASSIFIER: "an emotion model is given by --model",
+    DETECTOR: "a detector is given by --detector fer-face --detector-model",
+}
+# What only a detector has.
+_OF_DETECTOR = ("strides", "score_threshold")
 OUTPUTS = ("logits", "probabilities")
 
 _ZERO_DIGEST = "0" * 64
@@ -47,7 +55,8 @@ class ModelContract:
         name: A short name for people.
         labels: The classes in the order of the outputs. Nothing else on the device knows them.
         input_size_wh: Width and height of the input in pixels.
-        framing: Name of the crop that the model was trained on (see ``framing.py``).
+        framing: Name of the crop that the model was trained on (see ``framing.py``); of a detector,
+            of the boxes that it draws (``detectors/fer_face.py``).
         output: ``logits`` (the softmax is ours to do) or ``probabilities``.
         kind: ``emotion-classifier`` or ``face-detector``.
         input_channels: 1 (grey) or 3 (red-green-blue).
@@ -58,6 +67,9 @@ class ModelContract:
         training_data: Name, split and digest of the data, and what was left out.
         recipe: The hyper-parameters of the training run.
         metrics: Measured figures, each with its split and the number of images.
+        strides: Of a detector: pixels from cell to cell on each of its grids, in the order in which
+            its rows of boxes and scores follow each other; of a classifier ``()``.
+        score_threshold: Of a detector: what scores less is no face, 0 to 1; of a classifier 0.
         licence: Terms of the weights.
         parent_sha256: Digest of the file that this one was made from, or "".
         content_sha256: Digest of the file that carries this contract (see the module's text).
@@ -77,6 +89,8 @@ class ModelContract:
     training_data: Mapping[str, Any] = field(default_factory=dict)
     recipe: Mapping[str, Any] = field(default_factory=dict)
     metrics: tuple[Mapping[str, Any], ...] = ()
+    strides: tuple[int, ...] = ()
+    score_threshold: float = 0.0
     licence: str = ""
     parent_sha256: str = ""
     content_sha256: str = _ZERO_DIGEST
@@ -139,6 +153,7 @@ class ModelContract:
             "a list of objects",
             self.metrics,
         )
+        self._check_detection()
         for name in ("parent_sha256", "content_sha256"):
             value = getattr(self, name)
             _require(
@@ -149,9 +164,43 @@ class ModelContract:
                 value,
             )
 
+    def _check_detection(self) -> None:
+        strides, threshold = self.strides, self.score_threshold
+        found = self.kind == DETECTOR
+        _require(
+            isinstance(strides, tuple)
+            and all(type(stride) is int and stride > 0 for stride in strides)
+            and bool(strides) == found,
+            "strides",
+            "a list of whole numbers above 0" if found else "empty, as this is no detector",
+            strides,
+        )
+        _require(
+            type(threshold) in (int, float) and (0 < threshold < 1 if found else threshold == 0),
+            "score_threshold",
+            "a number between 0 and 1" if found else "0, as this is no detector",
+            threshold,
+        )
+
+    def require_kind(self, kind: str) -> None:
+        """Refuse a model of another kind than is wanted.
+
+        Raises:
+            ModelError: It is of another kind; the message says where it belongs.
+        """
+        if self.kind != kind:
+            article = "an" if kind == CLASSIFIER else "a"
+            raise ModelError(
+                f"Expected {article} {kind}, got {self.name!r}, whose contract says {self.kind}: "
+                f"{_CURES[self.kind]}."
+            )
+
     def to_json(self) -> str:
         """Return the contract as the JSON document that goes into a file."""
         fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        if self.kind != DETECTOR:
+            # As before there were detectors, so that earlier versions read it.
+            fields = {name: fields[name] for name in fields if name not in _OF_DETECTOR}
         return json.dumps({"schema_version": SCHEMA_VERSION, **fields}, indent=1)
 
     @classmethod
@@ -183,7 +232,7 @@ class ModelContract:
                 f"The model's contract has unknown fields {unknown}: valid fields are "
                 f"{sorted(known)}."
             )
-        for name in ("labels", "input_size_wh", "input_range", "metrics"):
+        for name in ("labels", "input_size_wh", "input_range", "metrics", "strides"):
             if isinstance(document.get(name), list):
                 document[name] = tuple(document[name])
             elif name in document:

@@ -18,6 +18,9 @@ from .errors import UsageError
 from .records import Box, Image
 
 FER2013 = "fer2013"
+#: Name of the boxes that our own detector draws; where the training crop is in them is its
+#: framing, in ``detectors/fer_face.py``.
+FER_FACE = "fer-face"
 
 
 @dataclass(frozen=True, slots=True)

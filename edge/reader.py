@@ -40,8 +40,8 @@ class EmotionReader:
         Args:
             model: A shipped model's name or a file; None is the default.
             contract: A contract file, for a model that carries none.
-            detector: Name of the detector: ``haar``, ``yunet``, or ``auto``, which is YuNet where
-                its file was fetched.
+            detector: Name of the detector, as of :func:`.open_detector`; ``auto`` is the best
+                that is here.
             detector_model: A model file for the detector; None is the known one.
             detect_size_wh: Width and height in pixels that pictures are shrunk to fit into for it.
                 Larger than in the loop, because a single picture has time and no second chance.

@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ RUNTIMES = {
 # when an interpreter is built.
 _UNUSABLE = (ImportError, OSError, AttributeError, SystemError)
 EDGETPU_OPERATION = "edgetpu-custom-op"
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +56,41 @@ class Delegate:
 
 
 class Network:
-    """A loaded model with one input and one output."""
+    """A loaded model with one input and any number of outputs.
+
+    Attributes:
+        runtime: ``litert`` or ``tflite``.
+        input: The tensor that it takes.
+        outputs: The tensors that it answers with, in the model's own order.
+    """
 
     def __init__(self, interpreter: Any, runtime: str):
         self._interpreter = interpreter
         self.runtime = runtime
-        self.input = _only(interpreter.get_input_details(), "input")
-        self.output = _only(interpreter.get_output_details(), "output")
+        self.input = only([_tensor(one) for one in interpreter.get_input_details()], "input")
+        self.outputs = tuple(_tensor(one) for one in interpreter.get_output_details())
+
+    @property
+    def output(self) -> TensorInfo:
+        """The only output.
+
+        Raises:
+            ModelError: It has another number of them.
+        """
+        return only(self.outputs, "output")
 
     def run(self, tensor: NDArray[Any]) -> NDArray[np.float32]:
+        """Run a model with one output once; see :meth:`run_all`."""
+        return only(self.run_all(tensor), "output")
+
+    def run_all(self, tensor: NDArray[Any]) -> tuple[NDArray[np.float32], ...]:
         """Run the model once.
 
         Args:
             tensor: Of the shape and type of :attr:`input`.
 
         Returns:
-            float32, a copy of the output, dequantised where the model is int8.
+            float32, a copy of each of the outputs, dequantised where the model is int8.
 
         Raises:
             ModelError: The runtime refuses to run it.
@@ -78,12 +99,10 @@ class Network:
             self._interpreter.set_tensor(self.input.index, tensor)
             self._interpreter.invoke()
             # get_tensor copies; the view of tensor() would block the next call.
-            raw = self._interpreter.get_tensor(self.output.index)
+            answers = [self._interpreter.get_tensor(output.index) for output in self.outputs]
         except (ValueError, RuntimeError) as exc:
             raise ModelError(f"The model could not be run: {exc}.") from exc
-        if self.output.scale:
-            return (raw.astype(np.float32) - self.output.zero_point) * self.output.scale
-        return raw.astype(np.float32)
+        return tuple(map(_dequantised, answers, self.outputs))
 
 
 def load_network(
@@ -146,10 +165,23 @@ def _load_delegate(module: ModuleType, delegate: Delegate) -> Any:
         raise ModelError(f"The delegate {delegate.library} cannot be used: {said}.") from exc
 
 
-def _only(details: Sequence[dict], what: str) -> TensorInfo:
-    if len(details) != 1:
-        raise ModelError(f"The model must have one {what}, it has {len(details)}.")
-    detail = details[0]
+def only(items: Sequence[T], what: str) -> T:
+    """The item of a list of one.
+
+    Raises:
+        ModelError: There is another number of them.
+    """
+    if len(items) != 1:
+        raise ModelError(f"The model must have one {what}, it has {len(items)}.")
+    return items[0]
+
+
+def _dequantised(raw: NDArray[Any], output: TensorInfo) -> NDArray[np.float32]:
+    values = raw.astype(np.float32)
+    return (values - output.zero_point) * output.scale if output.scale else values
+
+
+def _tensor(detail: Mapping[str, Any]) -> TensorInfo:
     scale, zero_point = detail["quantization"]
     return TensorInfo(
         index=int(detail["index"]),

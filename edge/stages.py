@@ -33,6 +33,7 @@ class Finder(Protocol):
     """What the loop needs of a detector."""
 
     name: str
+    colour: bool
     framing: Framing
 
     def detect(self, picture: Image) -> list[Face]:
@@ -177,7 +178,7 @@ class FaceStage:
         grey = to_grey(frame.image) if frame.luma is None else frame.luma
         self._schedule.stretch = stretch
         if self._schedule.due(frame.time_ns, self._tracker.doubt):
-            found = self._detector.detect(frame.image)
+            found = self._detector.detect(frame.image if self._detector.colour else grey)
             faces = self._tracker.update(found, frame.time_ns, grey)
         else:
             faces = self._tracker.follow(grey, frame.time_ns)

@@ -27,7 +27,7 @@ from .classifier import EmotionClassifier
 from .contract import load_model
 from .errors import ModelError, UsageError
 from .models import model_path
-from .runtime import TensorInfo
+from .runtime import TensorInfo, only
 from .sandbox import end_child, how_it_ended, start_child
 from .tpu_child import receive, send, serve
 
@@ -205,23 +205,47 @@ class EdgeTpu:
         told = self._ask(b"load", b"info", head, content, limit_s=start_s)
         try:
             document = json.loads(told)
-            self.input, self.output = (_tensor(document[name]) for name in ("input", "output"))
+            self.input = _tensor(document["input"])
+            self.outputs = tuple(map(_tensor, document["outputs"]))
         except (ValueError, KeyError, TypeError, OverflowError) as exc:
             raise self._failed(f"answered nonsense ({told[:40]!r})") from exc
 
+    @property
+    def output(self) -> TensorInfo:
+        """The only output; a ModelError where there are more."""
+        return only(self.outputs, "output")
+
     def run(self, inputs: NDArray) -> NDArray[np.float32]:
         """Run the model; see :meth:`.Accelerator.run`. A failure also ends the child."""
-        classes = self.output.shape[-1]
-        rows = [np.empty((0, classes), np.float32)]
+        return only(self.run_all(inputs), "output")
+
+    def run_all(self, inputs: NDArray) -> tuple[NDArray[np.float32], ...]:
+        """Run a model with any number of outputs, such as a detector.
+
+        Args:
+            inputs: Of the input's type, ``(n, height, width, channels)``.
+
+        Returns:
+            float32, the ``n`` answers of each output, one after the other along its first axis.
+
+        Raises:
+            ModelError: As :meth:`run`.
+        """
+        sizes = [math.prod(output.shape) for output in self.outputs]
+        rows = [np.empty((0, sum(sizes)), np.float32)]
         for start in range(0, len(inputs), _MOST_FACES):
             some = inputs[start : start + _MOST_FACES]
             answer = self._ask(b"runs", b"rows", some.tobytes(), limit_s=self._request_s)
-            if len(answer) != len(some) * classes * 4:
+            if len(answer) != len(some) * sum(sizes) * 4:
                 raise self._failed(f"answered {len(some)} faces with {len(answer)} bytes")
-            rows.append(np.frombuffer(answer, np.float32).reshape(-1, classes))
+            rows.append(np.frombuffer(answer, np.float32).reshape(-1, sum(sizes)))
             if not np.isfinite(rows[-1]).all():
                 raise self._failed("answered with what is no number")
-        return np.concatenate(rows)
+        parts = np.split(np.concatenate(rows), np.cumsum(sizes)[:-1], axis=1)
+        return tuple(
+            part.reshape(-1, *output.shape[1:])
+            for part, output in zip(parts, self.outputs, strict=True)
+        )
 
     def close(self) -> None:
         """Have the child release the device and leave, or else end it."""

@@ -5,7 +5,8 @@ own that no handler reaches. So it is loaded here and nowhere else.
 
 A message is a kind of four letters, a number and the length of what follows. The parent asks, the
 child answers with the same number: first ``load`` (JSON, a newline, the model) with ``info``
-(JSON), then each ``runs`` (inputs) with ``rows`` (float32 outputs); or with ``fail`` (text).
+(JSON), then each ``runs`` (inputs) with ``rows`` (for each input all outputs, float32); or with
+``fail`` (text).
 
 A child whose parent has died reads the end of its pipe and leaves; one that is stuck in the library
 then is ended by its own alarm.
@@ -108,7 +109,8 @@ def _answer(pipe: socket.socket) -> None:
             try:
                 if network is None:
                     network = _load(options, model)
-                    told = {"input": _told(network.input), "output": _told(network.output)}
+                    outputs = [_told(output) for output in network.outputs]
+                    told = {"input": _told(network.input), "outputs": outputs}
                     answer = b"info", number, json.dumps(told).encode()
                 else:
                     answer = b"rows", number, _run(network, content)
@@ -138,4 +140,4 @@ def _told(tensor: TensorInfo) -> dict:
 def _run(network: Network, content: bytes) -> bytes:
     shape, dtype = network.input.shape, network.input.dtype
     inputs = np.frombuffer(content, dtype).reshape(-1, *shape)
-    return b"".join(network.run(tensor).tobytes() for tensor in inputs)
+    return b"".join(rows.tobytes() for tensor in inputs for rows in network.run_all(tensor))

@@ -15,7 +15,7 @@ from typing import Any
 from .errors import ModelError
 from .files import replacing
 from .folders import cache_folder
-from .models import shipped_models
+from .models import shipped_detectors, shipped_models
 from .sandbox import run_in_child
 
 # More than anybody tries; the oldest are forgotten first.
@@ -62,7 +62,7 @@ def is_known(digest: str) -> bool:
     """Whether the file with this SHA-256 ships with fer-edge or was loaded here before."""
     return digest in _remembered() or any(
         hashlib.sha256(path.read_bytes()).hexdigest() == digest
-        for path in shipped_models().values()
+        for path in (*shipped_models().values(), *shipped_detectors().values())
     )
 
 
@@ -94,4 +94,4 @@ def _load_once(content: bytes) -> None:
     from .runtime import load_network
 
     network = load_network(content)
-    network.run(np.zeros(network.input.shape, network.input.dtype))
+    network.run_all(np.zeros(network.input.shape, network.input.dtype))

@@ -15,7 +15,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from hypothesis import settings
 
-from fer_edge.edge.contract import ModelContract
+from fer_edge.edge.contract import DETECTOR, ModelContract
 
 # No deadline: a busy machine (CI, a training run beside) is no failure.
 settings.register_profile("fer-edge", deadline=None)
@@ -62,7 +62,7 @@ def yunet_file() -> Path:
 
 
 def a_contract(**changes) -> ModelContract:
-    """A valid contract of an emotion classifier, with these fields changed."""
+    """A valid contract of an emotion classifier, or of the kind given, with these changed."""
     fields = {
         "name": "tiny",
         "labels": EMOTIONS,
@@ -72,6 +72,9 @@ def a_contract(**changes) -> ModelContract:
         "recipe": {"seed": 1},
         "metrics": ({"name": "accuracy", "value": 0.5, "split": "PublicTest", "count": 2},),
     }
+    if changes.get("kind") == DETECTOR:
+        fields |= {"labels": ("face",), "input_size_wh": (320, 240), "framing": "fer-face"}
+        fields |= {"strides": (8, 16, 32), "score_threshold": 0.5, "metrics": ()}
     return ModelContract(**{**fields, **changes})
 
 

@@ -72,7 +72,8 @@ class Batches(keras.utils.PyDataset):
 class EpochStart(keras.callbacks.Callback):
     """Sets all chance of an epoch from the seed, because no checkpoint holds its state."""
 
-    def __init__(self, batches: Batches, network: keras.Model, seed: int):
+    def __init__(self, batches: Any, network: keras.Model, seed: int):
+        """Take the :class:`Batches` (or others with ``begin``), the network and the run's seed."""
         super().__init__()
         self._batches, self._seed, self._steps = batches, seed, len(batches)
         self._dropouts = [x for x in network.layers if isinstance(x, keras.layers.Dropout)]

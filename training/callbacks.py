@@ -1,7 +1,7 @@
 """What happens around the epochs of a run: validation, checkpoints, the rate, the end, the plot.
 
 EarlyStopping and ReduceLROnPlateau are Keras's own, told the history of a resumed run; TensorBoard
-is Keras's too. ModelCheckpoint's and CSVLogger's work is done by :class:`EpochEnd` and
+is Keras's too. ModelCheckpoint's and CSVLogger's work is done by :class:`AfterEpoch` and
 :class:`SaveState`, because theirs is not whole after a kill (docs/decisions/0008-checkpoints.md).
 """
 
@@ -38,12 +38,15 @@ class FiniteLoss(keras.callbacks.Callback):
             raise _not_finite("loss", loss, when, self._out)
 
 
-class EpochEnd(keras.callbacks.Callback):
+class AfterEpoch(keras.callbacks.Callback):
     """Validates after each epoch and saves the weights; :class:`SaveState` then names them.
 
-    ``logs`` gets ``val_loss`` (of the labels alone), ``val_accuracy``, ``learning_rate`` and
-    ``seconds``, for this history and for the callbacks behind this one.
+    ``logs`` gets the figures of :meth:`validate`, ``learning_rate`` and ``seconds``, for this
+    history and for the callbacks behind this one.
     """
+
+    #: The figure of :meth:`validate` by which the best epoch is chosen; the larger the better.
+    best_by = "val_accuracy"
 
     def __init__(
         self,
@@ -51,13 +54,25 @@ class EpochEnd(keras.callbacks.Callback):
         state: RunState,
         network: keras.Model,
         learnt: Sequence[Any],
-        validation: Dataset,
-        recipe: Recipe,
+        *,
+        average: bool,
     ):
+        """Take what is validated and saved.
+
+        Args:
+            out: The run folder.
+            state: Of the run; it gets the figures.
+            network: Whose weights the best epoch's file holds.
+            learnt: All weights that a checkpoint holds.
+            average: Whether the optimiser averages the weights, which are then what is validated.
+        """
         super().__init__()
         self._out, self._state, self._network = out, state, network
-        self._learnt, self._average = learnt, recipe.optimiser.average > 0
-        self._faces, self._labels = to_float(validation.images), validation.labels
+        self._learnt, self._average = learnt, average
+
+    def validate(self, logs: dict[str, Any]) -> dict[str, float]:
+        """The figures of the network as it is, ``val_loss`` and :attr:`best_by` among them."""
+        raise NotImplementedError
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Start the clock."""
@@ -69,12 +84,10 @@ class EpochEnd(keras.callbacks.Callback):
         model: Any = self.model
         logs = {} if logs is None else logs
         with self._averaged():
-            answers = self._network.predict(self._faces, batch_size=256, verbose=0)  # type: ignore[arg-type]
             rate: Any = keras.ops.convert_to_numpy(model.optimizer.learning_rate)
             figures = {
                 "loss": logs["loss"],
-                "accuracy": logs.get("accuracy", logs.get("logits_accuracy", math.nan)),
-                **_scores(np.asarray(answers, np.float64), self._labels),
+                **self.validate(logs),
                 "learning_rate": float(rate),
                 "seconds": round(time.monotonic() - self._began, 2),
             }
@@ -83,7 +96,7 @@ class EpochEnd(keras.callbacks.Callback):
                 raise _not_finite(
                     "validation loss", figures["val_loss"], f"epoch {done}", self._out
                 )
-            scores = [*(entry["val_accuracy"] for entry in state.history), figures["val_accuracy"]]
+            scores = [*(entry[self.best_by] for entry in state.history), figures[self.best_by]]
             best = scores.index(max(scores)) + 1
             if best == done:
                 write_arrays(best_path(self._out, done), network=self._network.weights)
@@ -107,6 +120,30 @@ class EpochEnd(keras.callbacks.Callback):
         yield
         for variable, value in zip(variables, own, strict=True):
             variable.assign(value)
+
+
+class EpochEnd(AfterEpoch):
+    """Validates a classifier: ``val_loss`` (of the labels alone) and ``val_accuracy``."""
+
+    def __init__(
+        self,
+        out: Path,
+        state: RunState,
+        network: keras.Model,
+        learnt: Sequence[Any],
+        validation: Dataset,
+        recipe: Recipe,
+    ):
+        super().__init__(out, state, network, learnt, average=recipe.optimiser.average > 0)
+        self._faces, self._labels = to_float(validation.images), validation.labels
+
+    def validate(self, logs: dict[str, Any]) -> dict[str, float]:
+        """The training accuracy, and loss and accuracy on the validation images."""
+        answers = self._network.predict(self._faces, batch_size=256, verbose=0)  # type: ignore[arg-type]
+        return {
+            "accuracy": logs.get("accuracy", logs.get("logits_accuracy", math.nan)),
+            **_scores(np.asarray(answers, np.float64), self._labels),
+        }
 
 
 class SaveState(keras.callbacks.Callback):
@@ -182,9 +219,10 @@ class ReduceLROnPlateau(keras.callbacks.ReduceLROnPlateau):
 class HistoryPlot(keras.callbacks.Callback):
     """Renews ``history.png`` after each epoch."""
 
-    def __init__(self, out: Path, state: RunState):
+    def __init__(self, out: Path, state: RunState, measure: str = "accuracy"):
+        """Take the run's folder and state, and the figure to draw beside the loss."""
         super().__init__()
-        self._out, self._state = out, state
+        self._out, self._state, self._measure = out, state, measure
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Draw; a picture that cannot be written ends no run."""
@@ -192,6 +230,6 @@ class HistoryPlot(keras.callbacks.Callback):
         from .plots import save_png
 
         try:
-            save_png(draw_history(self._state.history), self._out / "history.png")
+            save_png(draw_history(self._state.history, self._measure), self._out / "history.png")
         except OSError as exc:
             print(f"history.png not written: {exc.strerror}", file=sys.stderr)

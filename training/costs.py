@@ -6,7 +6,13 @@ from typing import Any
 import keras
 from keras import layers
 
-_COUNTED = (layers.Dense, layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+_COUNTED = (
+    layers.Dense,
+    layers.Conv2D,
+    layers.Conv2DTranspose,
+    layers.DepthwiseConv2D,
+    layers.SeparableConv2D,
+)
 
 
 def multiply_adds(network: keras.Model) -> int:
@@ -25,5 +31,6 @@ def _of_layer(layer: Any) -> int:
         return 0
     # What is used at each position of the output; a dense layer has one position.
     kernels = sum(math.prod(w.shape) for w in layer.weights if "kernel" in w.name)
-    output: Any = layer.output
-    return kernels * math.prod(output.shape[1:-1])
+    # A transposed convolution uses its kernel at each position of the input.
+    side: Any = layer.input if isinstance(layer, layers.Conv2DTranspose) else layer.output
+    return kernels * math.prod(side.shape[1:-1])

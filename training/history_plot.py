@@ -6,24 +6,26 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from .plots import SERIES, figure, tidy
 
 
-def draw_history(history: list[dict[str, float]]) -> Figure:
+def draw_history(history: list[dict[str, float]], measure: str = "accuracy") -> Figure:
     """Loss on the left, accuracy on the right, the learning rate below both.
 
     Args:
         history: Figures an epoch, as in ``checkpoints/state.json``.
+        measure: What stands in the place of the accuracy, a share; ``val_`` and this is its key for
+            the validation, this itself that for the training, if there is one.
     """
     made = figure(1280, 620)
     grid = made.add_gridspec(2, 2, height_ratios=(4, 1))
     epochs = [entry["epoch"] for entry in history]
-    best = max(history, key=lambda entry: entry["val_accuracy"])
+    best = max(history, key=lambda entry: entry[f"val_{measure}"])
     panels = (
         # The training loss has the smoothing, the votes and the teachers in it.
         ("loss", "Loss", "training, all its terms", "validation, labels alone"),
         (
-            "accuracy",
-            "Accuracy",
+            measure,
+            measure.replace("_", " ").capitalize(),
             "training, augmented",
-            f"validation, best {best['val_accuracy']:.2%} in epoch {best['epoch']:.0f}",
+            f"validation, best {best[f'val_{measure}']:.2%} in epoch {best['epoch']:.0f}",
         ),
     )
     for place, (key, title, *names) in enumerate(panels):
@@ -32,13 +34,15 @@ def draw_history(history: list[dict[str, float]]) -> Figure:
             ("", names[0], SERIES[0], "--"),
             ("val_", names[1], SERIES[1], "-"),
         ):
+            if prefix + key not in history[0]:
+                continue
             values = [entry[prefix + key] for entry in history]
             axes.plot(epochs, values, style, color=colour, label=name, marker=".", markersize=5)
-        if key == "accuracy":
+        if key == measure:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.plot(
                 best["epoch"],
-                best["val_accuracy"],
+                best[f"val_{measure}"],
                 "o",
                 color=SERIES[1],
                 fillstyle="none",

@@ -1,6 +1,6 @@
 """What the numbers of a recipe may be, so that a wrong one is refused before anything is done."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..edge.errors import UsageError
@@ -78,16 +78,7 @@ def check_values(recipe: str, values: Mapping[str, Any]) -> None:
     Raises:
         UsageError: Names the key, its value and what is expected.
     """
-    for key, (low, high) in _LIMITS.items():
-        value = values.get(key, low)
-        numbers = value if isinstance(value, list | tuple) else [value]
-        good = all(isinstance(item, int | float) and low <= item <= high for item in numbers)
-        if not numbers or not good:
-            raise UsageError(f"{recipe}: {key} is {value}; expected {low:g} to {high:g}.")
-    for key in _RANGES:
-        low, high = values[key]
-        if low > high:
-            raise UsageError(f"{recipe}: {key} is {low:g} to {high:g}; expected the smaller first.")
+    check_numbers(recipe, values, _LIMITS, _RANGES)
     if values["schedule.batch"] % 2:
         # batches.py says why.
         raise UsageError(
@@ -104,3 +95,35 @@ def check_values(recipe: str, values: Mapping[str, Any]) -> None:
             f"{recipe}: with ferplus=soft, ferplus_weight is a share of the target; expected at "
             f"most 1, got {values['targets.ferplus_weight']:g}."
         )
+
+
+def check_numbers(
+    recipe: str,
+    values: Mapping[str, Any],
+    limits: Mapping[str, tuple[float, float]],
+    ranges: Iterable[str],
+    *,
+    may_be_empty: Collection[str] = (),
+) -> None:
+    """Refuse numbers beyond their limits, and ranges with the larger end first.
+
+    Args:
+        recipe: Its name, for the message.
+        values: As :func:`.recipes.keys` gives them.
+        limits: The least and the most of each number, or of each number of a list.
+        ranges: The keys of pairs of which the first is the smaller.
+        may_be_empty: The keys of lists that need hold nothing.
+
+    Raises:
+        UsageError: Names the key, its value and what is expected.
+    """
+    for key, (low, high) in limits.items():
+        value = values.get(key, low)
+        numbers = value if isinstance(value, list | tuple) else [value]
+        good = all(isinstance(item, int | float) and low <= item <= high for item in numbers)
+        if not (numbers or key in may_be_empty) or not good:
+            raise UsageError(f"{recipe}: {key} is {value}; expected {low:g} to {high:g}.")
+    for key in ranges:
+        low, high = values[key]
+        if low > high:
+            raise UsageError(f"{recipe}: {key} is {low:g} to {high:g}; expected the smaller first.")

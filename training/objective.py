@@ -11,7 +11,7 @@ import keras
 from keras import layers, ops
 
 from .dataset_readers import EMOTIONS, SIDE_PX
-from .recipes import Optimiser, Recipe
+from .recipes import Optimiser, Recipe, Schedule
 from .targets import VOTE_CLASSES
 
 
@@ -97,7 +97,7 @@ def training_model(
         outputs["logits"] = distil(outputs["logits"], taught)
     model = keras.Model(inputs, outputs, name="teaching")
     model.compile(
-        optimizer=_optimiser(recipe, steps, rate),
+        optimizer=make_optimiser(recipe.optimiser, recipe.schedule, steps, rate),
         loss={name: keras.losses.CategoricalCrossentropy(from_logits=True) for name in outputs},
         loss_weights=loss_weights,
         metrics={"logits": [keras.metrics.CategoricalAccuracy("accuracy")]},
@@ -124,9 +124,15 @@ def _softened(teachers: Sequence[keras.Model], pixels: Any, temperature: float) 
     return ops.stop_gradient(sum(answers[1:], answers[0]) / len(answers))
 
 
-def _optimiser(recipe: Recipe, steps: int, rate: float) -> Any:
-    settings: Optimiser = recipe.optimiser
-    schedule = recipe.schedule
+def make_optimiser(settings: Optimiser, schedule: Schedule, steps: int, rate: float) -> Any:
+    """The optimiser of a stage.
+
+    Args:
+        settings: Which one.
+        schedule: Of its rate.
+        steps: Of the whole stage.
+        rate: Peak learning rate.
+    """
     learning_rate: Any = rate
     if schedule.shape == "cosine":
         warmup = min(steps - 1, round(schedule.warmup_epochs * steps / schedule.epochs))

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 
 from ..edge.framing import to_float
-from .batches import Batches
 from .costs import multiply_adds
 from .datasets import Dataset
 from .recipes import Recipe
@@ -76,7 +75,7 @@ class Plan:
 class _Some(keras.utils.PyDataset):
     """The first batches of an epoch, made when asked for or ready before."""
 
-    def __init__(self, batches: Batches, count: int, *, ready: bool):
+    def __init__(self, batches: Any, count: int, *, ready: bool):
         super().__init__()
         self._batches, self._count = batches, count
         self._ready = [batches[0]] * count if ready else []
@@ -125,7 +124,7 @@ def make_plan(data: Dataset, recipe: Recipe, run: Run, *, batches: int = 3) -> P
     )
 
 
-def step_seconds(model: Any, batches: Batches, count: int, *, ready: bool) -> float:
+def step_seconds(model: Any, batches: Any, count: int, *, ready: bool) -> float:
     """Seconds of a training step, from the end of the first one where there are more.
 
     What an epoch costs once, such as starting its iterator, is none of a step's.

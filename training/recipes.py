@@ -8,9 +8,9 @@ import dataclasses
 import difflib
 import json
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from ..edge.errors import UsageError
 from .augment import Augmentation
@@ -150,12 +150,31 @@ class Recipe:
 # ---------------------------------------------------------------------------- --set key=value
 
 
-def with_changes(recipe: Recipe, changes: Sequence[str]) -> Recipe:
+def check(recipe: Recipe) -> None:
+    """Refuse a recipe that no run can be made with.
+
+    Raises:
+        UsageError: Names the key, its value and what is expected.
+    """
+    check_values(recipe.name, keys(recipe))
+
+
+_AnyRecipe = TypeVar("_AnyRecipe")
+
+
+def with_changes(
+    recipe: _AnyRecipe, changes: Sequence[str], check: Callable[[_AnyRecipe], None] = check
+) -> _AnyRecipe:
     """The recipe with ``key=value`` changes, in their order.
 
     A key is the path that :func:`keys` lists (``schedule.epochs``) or its last part where that is
     unambiguous (``epochs``). A value is JSON (``3``, ``[32, 64]``, ``true``) or else a plain text;
     ``32,64`` is a list too.
+
+    Args:
+        recipe: A :class:`Recipe`, or another dataclass with a name.
+        changes: What to change.
+        check: Of such a recipe; it is asked once all is changed.
 
     Raises:
         UsageError: No such key (the nearest is named), or a value of another type or beyond what a
@@ -170,16 +189,7 @@ def with_changes(recipe: Recipe, changes: Sequence[str]) -> Recipe:
     return recipe
 
 
-def check(recipe: Recipe) -> None:
-    """Refuse a recipe that no run can be made with.
-
-    Raises:
-        UsageError: Names the key, its value and what is expected.
-    """
-    check_values(recipe.name, keys(recipe))
-
-
-def keys(recipe: Recipe) -> dict[str, Any]:
+def keys(recipe: Any) -> dict[str, Any]:
     """Every key that can be set, with its value: ``{"schedule.epochs": 40, …}``.
 
     Without the name, the summary and the network, which are what the recipe is, and without
@@ -200,7 +210,7 @@ def _walk(node: Any, prefix: str) -> Iterator[tuple[str, Any]]:
             yield prefix + name, value
 
 
-def _full_key(recipe: Recipe, key: str) -> str:
+def _full_key(recipe: Any, key: str) -> str:
     known = list(keys(recipe))
     if key in known:
         return key

@@ -26,6 +26,7 @@ __all__ = [
     "Backend",
     "Detector",
     "open_detector",
+    "standard_detectors",
 ]
 
 AUTO = "auto"
@@ -82,13 +83,14 @@ class Backend:
         open: Builds it from the size that pictures are shrunk to and a model file or None; raises
             ModelError where it cannot be had here.
         has_model: Whether it takes a model file.
-        preferred: Whether ``auto`` takes it on this machine; asked in the order of the list.
+        is_here: Whether it can be had on this machine without a model file of the caller's; asked
+            in the order of the list, ``auto`` takes the first that is.
     """
 
     about: str
     open: "Callable[[tuple[int, int], Path | None], Detector]"
     has_model: bool
-    preferred: Callable[[], bool]
+    is_here: Callable[[], bool]
 
 
 def _open_yunet(size_wh: tuple[int, int], model: Path | None) -> Detector:
@@ -97,10 +99,22 @@ def _open_yunet(size_wh: tuple[int, int], model: Path | None) -> Detector:
     return YuNetDetector(model, size_wh=size_wh)
 
 
-def _prefer_yunet() -> bool:
+def _has_yunet() -> bool:
     from ..models.catalogue import YUNET, place_of
 
     return place_of(YUNET).is_file()
+
+
+def _open_fer_face(size_wh: tuple[int, int], model: Path | None) -> Detector:
+    from .fer_face import FerFaceDetector
+
+    return FerFaceDetector.open(model, size_wh=size_wh)
+
+
+def _has_fer_face() -> bool:
+    from ..models import shipped_detectors
+
+    return bool(shipped_detectors())
 
 
 def _open_haar(size_wh: tuple[int, int], _: Path | None) -> Detector:
@@ -109,19 +123,42 @@ def _open_haar(size_wh: tuple[int, int], _: Path | None) -> Detector:
     return HaarDetector(size_wh=size_wh)
 
 
+def _open_ssd(_: tuple[int, int], model: Path | None) -> Detector:
+    from .ssd import SsdDetector
+
+    if model is None:
+        raise UsageError(
+            "The detector ssd is for models of others: name one with --detector-model FILE, a "
+            ".tflite that ends in TFLite_Detection_PostProcess."
+        )
+    return SsdDetector(model)
+
+
 #: By name, the best first: ``auto`` takes the first one that it can.
 BACKENDS = {
     "yunet": Backend(
         "YuNet (small, turned and half-hidden faces too; `fer-edge models get yunet`)",
         _open_yunet,
         has_model=True,
-        preferred=_prefer_yunet,
+        is_here=_has_yunet,
+    ),
+    "fer-face": Backend(
+        "our own int8 model (grey; where one ships, or --detector-model)",
+        _open_fer_face,
+        has_model=True,
+        is_here=_has_fer_face,
     ),
     "haar": Backend(
         "OpenCV's Haar cascade (frontal faces; nothing to download)",
         _open_haar,
         has_model=False,
-        preferred=lambda: True,
+        is_here=lambda: True,
+    ),
+    "ssd": Backend(
+        "a TFLite detector of others with SSD post-processing, by --detector-model",
+        _open_ssd,
+        has_model=True,
+        is_here=lambda: False,
     ),
 }
 DETECTORS = tuple(BACKENDS)
@@ -134,20 +171,21 @@ def open_detector(
     """Build a detector.
 
     Args:
-        name: One of :data:`CHOICES`. ``auto`` is YuNet where its file was fetched, else Haar; the
-            detector's ``name`` says which.
+        name: One of :data:`CHOICES`. ``auto`` is YuNet where its file was fetched, else fer-face
+            where a model of it ships, else Haar; the detector's ``name`` says which.
         size_wh: Width and height in pixels that pictures are shrunk to fit into, their shape kept;
-            a smaller picture stays as it is. Smaller is faster and misses smaller faces.
-        model: A model file of the caller's own, unchecked; None is the known one. With ``auto`` it
-            means the detector that takes one.
+            a smaller picture stays as it is. Smaller is faster and misses smaller faces. Of the
+            models of fer-face that ship it chooses the nearest; a TFLite model of the caller's has
+            a size of its own.
+        model: A model file of the caller's own; None is the known one. With ``auto`` a ``.tflite``
+            means fer-face, or ssd where fer-edge did not make it; any other file YuNet.
 
     Raises:
         UsageError: There is no detector of that name, or it takes no model.
         ModelError: Its model is missing, damaged, or not for it, or this OpenCV is too old.
     """
     if name == AUTO:
-        fitting = (key for key, kind in BACKENDS.items() if kind.has_model or model is None)
-        name = next(key for key in fitting if model is not None or BACKENDS[key].preferred())
+        name = _choose(model)
     if name not in BACKENDS:
         raise UsageError(f"There is no detector {name!r}: valid names are {', '.join(CHOICES)}.")
     if model is not None and not BACKENDS[name].has_model:
@@ -158,3 +196,27 @@ def open_detector(
     if min(size_wh) < 1:
         raise UsageError(f"Expected a size of 1x1 or more, got {size_wh[0]}x{size_wh[1]}.")
     return BACKENDS[name].open(size_wh, model)
+
+
+def standard_detectors() -> tuple[str, ...]:
+    """Those to compare on any machine: YuNet, fetched or not, and all that need no own file."""
+    return tuple(name for name, kind in BACKENDS.items() if name == "yunet" or kind.is_here())
+
+
+def _choose(model: Path | None) -> str:
+    """What ``auto`` means for a model file, or without one."""
+    if model is None:
+        return next(name for name, kind in BACKENDS.items() if kind.is_here())
+    if model.suffix.lower() != ".tflite":
+        return "yunet"
+    return "fer-face" if may_be_ours(model) else "ssd"
+
+
+def may_be_ours(model: Path) -> bool:
+    """Whether a file has a contract of fer-edge inside, or cannot be read to tell."""
+    from ..contract import BUFFER_NAME
+
+    try:
+        return BUFFER_NAME.encode() in model.read_bytes()
+    except OSError:
+        return True

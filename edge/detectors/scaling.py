@@ -1,7 +1,7 @@
 """Shrinking a picture for a detector, and bringing what it found back to the picture's pixels."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,7 +14,8 @@ class Shrunk:
     """A picture as a detector sees it.
 
     Attributes:
-        picture: uint8, ``(height, width)`` or ``(height, width, 3)``.
+        picture: uint8, ``(height, width)`` or ``(height, width, 3)``, perhaps with padding to the
+            right and at the bottom.
         per_x: Pixels of the original for one of the shrunk picture, across.
         per_y: The same, down. The two differ by the rounding to whole pixels.
     """
@@ -54,3 +55,21 @@ def shrink(picture: Image, limit_wh: tuple[int, int]) -> Shrunk:
             cv2.resize(picture, size_wh, interpolation=cv2.INTER_AREA), dtype=np.uint8
         )
     return Shrunk(picture, width / size_wh[0], height / size_wh[1])
+
+
+def letterbox(picture: Image, size_wh: tuple[int, int]) -> Shrunk:
+    """Shrink a picture as :func:`shrink` does and pad it with black to exactly that size.
+
+    It stays in the upper left corner, so that its own pixels keep their numbers.
+
+    Args:
+        picture: uint8, ``(height, width)`` or ``(height, width, 3)``.
+        size_wh: Width and height in pixels.
+    """
+    small = shrink(picture, size_wh)
+    height, width = small.picture.shape[:2]
+    below, right = size_wh[1] - height, size_wh[0] - width
+    if not below and not right:
+        return small
+    padded = cv2.copyMakeBorder(small.picture, 0, below, 0, right, cv2.BORDER_CONSTANT)
+    return replace(small, picture=np.asarray(padded, dtype=np.uint8))

@@ -15,9 +15,10 @@ from .packages import explain, version_of
 
 def look(python: Interpreter, limit_s: float) -> Iterator[Finding]:
     """The check of the models that ship, and of the runtime."""
-    from ..models import shipped_models
+    from ..models import shipped_detectors, shipped_models
 
     paths = {name: str(path) for name, path in shipped_models().items()}
+    paths |= {path.stem: str(path) for path in shipped_detectors().values()}
     heard = ask(in_child, paths, limit_s=limit_s)
     litert = version_of("ai-edge-litert") or "not installed"
     yield from judge(heard, list(paths), python, litert)
@@ -95,8 +96,8 @@ def _run(path: str) -> dict[str, Any]:
     from ..runtime import load_network
 
     network = load_network(Path(path).read_bytes())
-    answer = network.run(np.zeros(network.input.shape, network.input.dtype))
-    if not np.isfinite(answer).all():
+    answers = network.run_all(np.zeros(network.input.shape, network.input.dtype))
+    if not all(np.isfinite(answer).all() for answer in answers):
         raise ModelError(f"{network.runtime} answers with what is no number")
     return {"runtime": network.runtime}
 

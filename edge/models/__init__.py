@@ -1,16 +1,29 @@
 """The int8 models that ship with fer-edge. Their licence is in LICENSE-WEIGHTS.md."""
 
+import re
 from pathlib import Path
 
 from ..errors import ModelError
 
 DEFAULT = "accurate"
 _FOLDER = Path(__file__).parent
+_DETECTOR = re.compile(r"fer_face_(\d+)x(\d+)_int8")
 
 
 def shipped_models() -> dict[str, Path]:
-    """Name to file of each model in the package, in alphabetical order."""
-    return {path.stem.removesuffix("_int8"): path for path in sorted(_FOLDER.glob("*.tflite"))}
+    """Name to file of each emotion model in the package, in alphabetical order."""
+    return {
+        path.stem.removesuffix("_int8"): path
+        for path in sorted(_FOLDER.glob("*.tflite"))
+        if not _DETECTOR.fullmatch(path.stem)
+    }
+
+
+def shipped_detectors() -> dict[tuple[int, int], Path]:
+    """Width and height of the input to file of each detector in the package, the largest first."""
+    named = [(_DETECTOR.fullmatch(path.stem), path) for path in _FOLDER.glob("*.tflite")]
+    found = {(int(name[1]), int(name[2])): path for name, path in named if name}
+    return dict(sorted(found.items(), reverse=True))
 
 
 def model_path(name_or_path: str | Path | None = None) -> Path:

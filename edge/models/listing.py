@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ..contract import ModelContract, load_model
+from ..contract import CLASSIFIER, DETECTOR, ModelContract, load_model
 from ..errors import ModelError
-from . import DEFAULT, shipped_models
+from . import DEFAULT, shipped_detectors, shipped_models
 from .catalogue import FETCHABLE, place_of, state_of
 
 
@@ -12,12 +12,14 @@ def listed() -> list[dict[str, Any]]:
     """A row for each model, ready for JSON.
 
     Each has ``name``, ``kind``, ``state`` (``shipped``, ``default``, ``there``, ``missing`` or
-    ``damaged``), ``size_bytes``, ``path``, ``licence`` and ``about`` for people; an emotion model
+    ``damaged``), ``size_bytes``, ``path``, ``licence`` and ``about`` for people; one that ships
     also ``metrics`` as its contract has them.
     """
     rows: list[dict[str, Any]] = []
-    for name, path in shipped_models().items():
-        row = {"name": name, "kind": "emotion-classifier", "size_bytes": path.stat().st_size}
+    detectors = {path.stem.removesuffix("_int8"): path for path in shipped_detectors().values()}
+    for name, path in (shipped_models() | detectors).items():
+        kind = DETECTOR if name in detectors else CLASSIFIER
+        row = {"name": name, "kind": kind, "size_bytes": path.stat().st_size}
         try:
             _, contract = load_model(path)
             state = "default" if name == DEFAULT else "shipped"
@@ -36,7 +38,7 @@ def listed() -> list[dict[str, Any]]:
         rows.append(
             {
                 "name": model.name,
-                "kind": "face-detector",
+                "kind": DETECTOR,
                 "state": state,
                 "size_bytes": model.size_bytes,
                 "about": f"{model.about}, {model.licence}{cure}",
@@ -50,6 +52,8 @@ def listed() -> list[dict[str, Any]]:
 def _about(contract: ModelContract) -> str:
     """Size of the input and the accuracies, as the contract tells them."""
     width, height = contract.input_size_wh
+    if contract.kind == DETECTOR:
+        return f"{width}x{height}, detector fer-face"
     parts = [f"{width}x{height}, {len(contract.labels)} emotions"]
     measured = [
         metric

@@ -134,10 +134,8 @@ def main() -> int:
         os.kill(os.getpid(), signal.SIGSEGV)
     if mode == "hang":
         print(_START.format(version=VERSION), flush=True)
-        if os.fork() == 0:
-            time.sleep(2.5)
-            Path(os.environ["FAKE_EDGETPU_NOTE"]).write_text("the child went on")
-            os._exit(0)
+        if child := os.fork():
+            Path(os.environ["FAKE_EDGETPU_NOTE"]).write_text(str(child))
         time.sleep(600)
     content = source.read_bytes()
     if mode == "no log":

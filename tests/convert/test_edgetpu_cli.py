@@ -122,12 +122,3 @@ def test_a_compiled_file_in_the_way_is_told_before_the_conversion(copied, compil
     assert result.exit_code == 4
     assert "model_edgetpu.tflite exists" in result.stderr
     assert not copied.with_suffix(".tflite").exists()
-
-
-def test_a_kind_that_is_named_twice_is_made_once(copied, compiler):
-    compiler("all")
-
-    result = call(copied, "--to", "float32", "--to", "float32", "--to", "int8", "--edgetpu")
-
-    assert result.exit_code == 0, result.output
-    assert (copied.parent / "model_int8_edgetpu.tflite").exists()

@@ -166,8 +166,7 @@ def test_a_split_that_is_not_there_is_named(source, models):
 
 
 @pytest.fixture
-def data(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+def data(tmp_path):
     faces = labelled()
     rows = [
         [str(label), " ".join(map(str, image.ravel())), "PublicTest"]
@@ -211,12 +210,15 @@ def test_what_loses_too_much_is_not_kept_and_the_report_says_why(copied, data, m
     assert "| 2.50 | 1.00 to 4.00 |" in report
 
 
-def test_several_kinds_are_written_under_names_of_their_own(copied):
-    result = call(copied, "--to", "float32", "--to", "int8", "--to", "float32")
+def test_several_kinds_are_written_under_names_of_their_own(copied, compiler):
+    """Each once, however often it is named."""
+    compiler("all")
+
+    result = call(copied, "--to", "float32", "--to", "int8", "--to", "float32", "--edgetpu")
 
     assert result.exit_code == 0, result.output
     made = {path.name for path in copied.parent.glob("*.tflite")}
-    assert made == {"model_int8.tflite", "model_float32.tflite"}
+    assert made == {"model_int8.tflite", "model_int8_edgetpu.tflite", "model_float32.tflite"}
     assert load_model(copied.parent / "model_float32.tflite")[1].quantisation == {"type": "float32"}
 
 

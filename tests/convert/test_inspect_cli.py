@@ -229,7 +229,7 @@ def test_a_foreign_model_has_no_contract_and_that_is_no_error(inspect):
     assert read_json(inspect(FOREIGN, "--json"))["contract"]["status"] == "none"
 
 
-def test_a_model_with_several_outputs_is_loaded(inspect):
+def test_a_model_with_several_outputs_runs(inspect):
     graph = Graph()
     source, one, other = (graph.tensor((1, 8)) for _ in range(3))
     graph.operation("RELU", [source], [one])
@@ -238,7 +238,18 @@ def test_a_model_with_several_outputs_is_loaded(inspect):
     document = read_json(inspect(graph.build([source], [one, other]), "--json"))
 
     assert len(document["outputs"]) == 2
-    assert litert(document)["outcome"] == "loads"
+    assert litert(document)["outcome"] == "runs"
+
+
+def test_a_model_with_several_inputs_is_loaded(inspect):
+    graph = Graph()
+    one, other, made = (graph.tensor((1, 8)) for _ in range(3))
+    graph.operation("ADD", [one, other], [made], options="AddOptions")
+
+    assert (
+        litert(read_json(inspect(graph.build([one, other], [made]), "--json")))["outcome"]
+        == "loads"
+    )
 
 
 def test_a_compiled_model_is_refused_by_a_runtime_without_an_edge_tpu(inspect):

@@ -217,6 +217,7 @@ def test_the_gate_ends_with_code_5_and_leaves_no_file(copied, calibration):
     assert sorted(copied.parent.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_the_command_in_a_process_of_its_own_says_one_line(copied):
     """Without TensorFlow's chatter around it."""
     done = subprocess.run(

@@ -139,6 +139,7 @@ def test_explore_writes_its_folder_and_the_list(tmp_path, data):
     assert "0 training images to leave out" in result.stdout
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_explore_counts_the_reasons(tmp_path):
     rows = rows_of_each(Training=2)
     data = write_csv(tmp_path / "f.csv", [*rows, rows[0]])
@@ -149,6 +150,7 @@ def test_explore_counts_the_reasons(tmp_path):
     assert "15,Training,angry,duplicate of training row 1\n" in (tmp_path / "l").read_text()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_list_may_lie_in_the_folder_and_both_be_renewed(tmp_path, data):
     arguments = ("--data", data, "--out", tmp_path / "o", "--clean", tmp_path / "o" / "clean.csv")
 
@@ -158,6 +160,7 @@ def test_the_list_may_lie_in_the_folder_and_both_be_renewed(tmp_path, data):
     assert call("explore", *arguments, "--overwrite").exit_code == 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_bad_rows_are_counted_on_standard_error(tmp_path):
     data = write_csv(tmp_path / "f.csv", [*rows_of_each(Training=1), a_row(9)])
 

@@ -5,6 +5,9 @@ import pytest
 
 from fer_edge.training import datasets
 
+# Reading the text of 32,298 images takes its time.
+pytestmark = pytest.mark.slow
+
 # The published counts of each class, in FER-2013's order.
 COUNTS = {
     "Training": [3995, 436, 4097, 7215, 4830, 3171, 4965],

@@ -376,6 +376,7 @@ def test_without_votes_there_is_nothing_to_hold_against():
 # -------------------------------------------------------------------------------------- real data
 
 
+@pytest.mark.slow
 def test_the_shipped_model_on_the_real_data(real_data):
     """The figures that docs/results/README.md and the READMEs quote."""
     from fer_edge.edge.models import model_path

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import cv2
@@ -89,8 +90,9 @@ def test_the_same_data_and_seed_give_the_same_bytes(faulty, written, tmp_path):
         assert (tmp_path / name).read_bytes() == (written / name).read_bytes(), name
 
 
-def test_what_does_not_exist_is_not_shown_and_what_was_there_goes(faulty, tmp_path):
-    write_exploration(tmp_path, explore(faulty), faulty)
+@pytest.mark.usefixtures("undrawn")
+def test_what_does_not_exist_is_not_shown_and_what_was_there_goes(written, tmp_path):
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     data = a_dataset(Training=1)
 
     write_exploration(tmp_path, explore(data), data)
@@ -135,6 +137,7 @@ def test_a_file_is_no_folder(tmp_path):
         check_folder(tmp_path / "file", overwrite=True)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_folder_that_cannot_be_written_says_so(tmp_path):
     data = a_dataset(Training=1)
     (tmp_path / "file").write_text("")

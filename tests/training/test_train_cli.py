@@ -132,6 +132,7 @@ def test_a_plan_is_printed_and_nothing_is_written(csv, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_sweep_trains_each_variant_and_goes_on_where_it_was(csv, tmp_path, monkeypatch):
     from fer_edge.edge.errors import FerEdgeError
     from fer_edge.training import train
