@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .test_cli import frames_of, seconds_of
+from .commands import frames_of, seconds_of
 
 HANG_S = 60
 # The documented limit is 3 s; what is above is room for a busy machine.
@@ -20,6 +20,12 @@ LIMIT_S = 3 + 3
 DEMO = [sys.executable, "-m", "fer_edge.edge.cli", "run", "--camera", "demo"]
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 0)]
 signals = pytest.mark.parametrize(("number", "code"), SIGNALS, ids=["SIGINT", "SIGTERM"])
+# Where each takes seconds, by the other signal only among the slow tests.
+mostly_sigint = pytest.mark.parametrize(
+    ("number", "code"),
+    [SIGNALS[0], pytest.param(*SIGNALS[1], marks=pytest.mark.slow)],
+    ids=["SIGINT", "SIGTERM"],
+)
 
 
 class Running:
@@ -93,7 +99,7 @@ def test_a_signal_while_it_runs_leaves_whole_files(tmp_path, number, code):
     assert summary.startswith(f"fer-edge: {len(written)} results of ")
 
 
-@signals
+@mostly_sigint
 def test_a_signal_twice(tmp_path, number, code):
     with Running(tmp_path) as running:
         running.wait_for(lambda: "Ctrl-C ends it" in running.said())
@@ -116,8 +122,8 @@ def full_pipe() -> tuple[int, int]:
     return reader, writer
 
 
-@pytest.mark.parametrize("times", [1, 2])
-@signals
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
+@mostly_sigint
 def test_a_signal_while_nobody_reads_the_full_pipe(tmp_path, number, code, times):
     reader, writer = full_pipe()
     with Running(tmp_path, "--jsonl", "-", stdout=writer) as running:
@@ -132,7 +138,7 @@ def test_a_signal_while_nobody_reads_the_full_pipe(tmp_path, number, code, times
     assert "fer-edge: ended at once, because" in running.said()
 
 
-@signals
+@mostly_sigint
 def test_a_signal_while_the_camera_waits_for_its_next_frame(tmp_path, number, code):
     with Running(tmp_path, "--fps", "0.1") as running:
         running.wait_for(lambda: "Ctrl-C ends it" in running.said())
@@ -196,7 +202,13 @@ def test_a_full_disk_behind_a_file(tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("closed", ["2>&-", ">&-", "<&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed",
+    [
+        "<&- >&- 2>&-",
+        *(pytest.param(each, marks=pytest.mark.slow) for each in ("<&-", ">&-", "2>&-")),
+    ],
+)
 def test_closed_standard_streams_are_no_failure(tmp_path, closed):
     done = shell(f"{shlex.join(DEMO)} --frames 2 --jsonl out.jsonl {closed}", tmp_path)
 
@@ -211,6 +223,7 @@ def test_without_standard_error_the_status_does_not_mix_with_the_lines(tmp_path)
     assert [json.loads(line)["schema"] for line in done.stdout.splitlines()] == [2, 2]
 
 
+@pytest.mark.slow
 def test_without_standard_error_a_stuck_process_still_ends(tmp_path):
     reader, writer = full_pipe()
     command = f"exec {shlex.join(DEMO)} --jsonl - 2>&-"

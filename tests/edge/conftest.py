@@ -8,19 +8,32 @@ from pathlib import Path
 import cv2
 import flatbuffers
 import numpy as np
+import psutil
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from fer_edge.edge.cameras.demo import DemoCamera
+from fer_edge.edge.detectors import Detector, open_detector, standard_detectors
 from fer_edge.edge.errors import CameraError
 from fer_edge.edge.framing import Framing
 from fer_edge.edge.records import Box, EmotionScores, Face, Frame, Image, Reading, Result
 
 from ..conftest import EMOTIONS, tiny_tflite
+from .fixtures import broker, ear, impatient_mqtt, picamera2, said  # noqa: F401
 
 STAGES = ("capture", "detect", "classify")
 # Far above what anything here takes, even on a busy machine: only a hang goes beyond.
 HANG_S = 20.0
+
+
+# fer-face once a model of it ships, and not ssd, whose model is anybody's.
+@pytest.fixture(params=standard_detectors())
+def opened(request) -> Callable[..., Detector]:
+    """Opens each detector in turn, with the options that are given."""
+    options = {}
+    if request.param == "yunet":
+        options["model"] = request.getfixturevalue("yunet_file")
+    return lambda **further: open_detector(request.param, **options, **further)
 
 
 def a_frame(index: int = 0, size_wh: tuple[int, int] = (64, 64), **changes) -> Frame:
@@ -288,12 +301,40 @@ def hangs(no_threads_left) -> Iterator[Callable[[], Hang]]:
     wait_until(lambda: stage_threads() == [])
 
 
+@pytest.fixture
+def no_process_left() -> Iterator[None]:
+    """Fail where a test leaves a process, a descriptor or a thread behind."""
+    process = psutil.Process()
+    before = process.num_fds(), process.children(), threading.active_count()
+    yield
+    wait_until(lambda: threading.active_count() <= before[2])
+    # Fewer where what an earlier test left was swept up meanwhile.
+    assert process.num_fds() <= before[0]
+    assert process.children() == before[1]
+
+
+@pytest.fixture
+def impatient_loop(monkeypatch) -> None:
+    """A loop that looks often after its threads, and waits briefly before it opens a camera."""
+    monkeypatch.setattr("fer_edge.edge.pipeline._WATCH_S", 0.02)
+    for name, seconds in (("_FIRST_S", 0.01), ("_LONGEST_S", 0.04), ("_POLL_S", 0.005)):
+        monkeypatch.setattr(f"fer_edge.edge.keeper.{name}", seconds)
+
+
 def wait_until(true: Callable[[], object], limit_s: float = HANG_S) -> None:
     """Return as soon as something is so; fail after a limit that only a hang reaches."""
     deadline = time.monotonic() + limit_s
     while not true():
         assert time.monotonic() < deadline, "waited in vain"
         time.sleep(0.002)
+
+
+def is_gone(process: int) -> bool:
+    """Whether the process of this number has ended, though perhaps nobody has asked how."""
+    try:
+        return psutil.Process(process).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def write_clip(path: Path, count: int = 12, size_wh: tuple[int, int] = (320, 240)) -> Path:

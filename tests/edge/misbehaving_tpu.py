@@ -23,7 +23,7 @@ def misbehave() -> None:
         _, number, content = receive(pipe)
         if when == "load":
             _FAULTS[fault](pipe, number, content)
-        tensors = {"input": _told(TINY_INPUT), "output": _told(TINY_OUTPUT)}
+        tensors = {"input": _told(TINY_INPUT), "outputs": [_told(TINY_OUTPUT)]}
         send(pipe, b"info", number, json.dumps(tensors).encode())
         _, number, content = receive(pipe)
         _FAULTS[fault](pipe, number, content)
@@ -62,7 +62,7 @@ def _half_an_answer(pipe: socket.socket, number: int, content: bytes) -> None:
 
 
 def _swapped(old: str, new: str) -> bytes:
-    good = {"input": _told(TINY_INPUT), "output": _told(TINY_OUTPUT)}
+    good = {"input": _told(TINY_INPUT), "outputs": [_told(TINY_OUTPUT)]}
     return json.dumps(good).replace(old, new).encode()
 
 

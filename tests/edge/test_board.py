@@ -346,4 +346,4 @@ def test_no_descriptor_is_left_of_a_day(root, path, clock):
     for _ in range(20):
         look(monitor, clock)
 
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

@@ -193,7 +193,10 @@ NOT_ITS_CONTRACT = [
     ({"input_channels": 3}, r"input of \(1, 48, 48, 3\)"),
     ({"labels": EMOTIONS[:6]}, r"names 6 labels.*shape \(1, 7\)"),
     ({"labels": (*EMOTIONS, "contempt")}, "names 8 labels"),
-    ({"kind": "face-detector"}, "Expected an emotion-classifier.*got a face-detector"),
+    (
+        {"kind": "face-detector"},
+        r"Expected an emotion-classifier, got 'tiny'.*face-detector: .*--detector-model",
+    ),
     ({"framing": "yunet"}, "Expected .* for fer2013 crops, got .*'yunet' crops"),
 ]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.edge.contract import SCHEMA_VERSION, ModelContract
+from fer_edge.edge.contract import CLASSIFIER, DETECTOR, SCHEMA_VERSION, ModelContract
 from fer_edge.edge.errors import ModelError
 
 from ..conftest import EMOTIONS, a_contract
@@ -23,26 +23,35 @@ documents = st.dictionaries(
 )
 names = st.text(min_size=1)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
-contracts = st.builds(
-    ModelContract,
-    name=names,
-    labels=st.lists(names, min_size=1, max_size=8, unique=True).map(tuple),
-    input_size_wh=st.tuples(st.integers(1, 4096), st.integers(1, 4096)),
-    framing=names,
-    output=st.sampled_from(["logits", "probabilities"]),
-    kind=st.sampled_from(["emotion-classifier", "face-detector"]),
-    input_channels=st.sampled_from([1, 3]),
-    input_range=st.tuples(st.integers(-300, 0), st.integers(1, 300)),
-    temperature=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
-    quantisation=documents,
-    calibration=documents,
-    training_data=documents,
-    recipe=documents,
-    metrics=st.lists(documents, max_size=3).map(tuple),
-    licence=st.text(),
-    parent_sha256=digests | st.just(""),
-    content_sha256=digests,
+#: What differs between the kinds.
+kinds = st.fixed_dictionaries({"kind": st.just("emotion-classifier")}) | st.fixed_dictionaries(
+    {
+        "kind": st.just("face-detector"),
+        "strides": st.lists(st.integers(1, 512), min_size=1, max_size=5).map(tuple),
+        "score_threshold": st.floats(0, 1, exclude_min=True, exclude_max=True),
+    }
 )
+fields = st.fixed_dictionaries(
+    {
+        "name": names,
+        "labels": st.lists(names, min_size=1, max_size=8, unique=True).map(tuple),
+        "input_size_wh": st.tuples(st.integers(1, 4096), st.integers(1, 4096)),
+        "framing": names,
+        "output": st.sampled_from(["logits", "probabilities"]),
+        "input_channels": st.sampled_from([1, 3]),
+        "input_range": st.tuples(st.integers(-300, 0), st.integers(1, 300)),
+        "temperature": st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+        "quantisation": documents,
+        "calibration": documents,
+        "training_data": documents,
+        "recipe": documents,
+        "metrics": st.lists(documents, max_size=3).map(tuple),
+        "licence": st.text(),
+        "parent_sha256": digests | st.just(""),
+        "content_sha256": digests,
+    }
+)
+contracts = st.builds(lambda one, other: ModelContract(**one, **other), fields, kinds)
 
 
 def as_document(**changes) -> dict:
@@ -126,6 +135,52 @@ REFUSED = [
     ("content_sha256", DIGEST[:-1] + "g"),
     ("content_sha256", None),
 ]
+
+
+# Each case: a field, a value that a detector's contract must refuse.
+REFUSED_OF_DETECTOR = [
+    ("strides", ()),  # its rows would belong to no cell
+    ("strides", (8, 0)),
+    ("strides", (8, 16.0)),
+    ("strides", (True,)),
+    ("strides", 8),
+    ("strides", None),
+    ("score_threshold", 0),  # every cell would be a face
+    ("score_threshold", 1),
+    ("score_threshold", float("nan")),
+    ("score_threshold", True),
+    ("score_threshold", "0.5"),
+    ("score_threshold", None),
+]
+
+
+@pytest.mark.parametrize(("field", "value"), REFUSED_OF_DETECTOR)
+def test_a_wrong_field_of_a_detector_is_refused_by_its_name(field, value):
+    with pytest.raises(ModelError, match=f"contract's {field} must be .*got"):
+        a_contract(kind="face-detector", **{field: value})
+
+
+# Each case: what a classifier has no use for, so that it was meant for another model.
+@pytest.mark.parametrize(("field", "value"), [("strides", (8,)), ("score_threshold", 0.5)])
+def test_a_classifier_has_nothing_of_a_detector(field, value):
+    with pytest.raises(ModelError, match=f"contract's {field} must be .*no detector"):
+        a_contract(**{field: value})
+
+
+def test_a_classifiers_document_is_as_it_was_before_there_were_detectors():
+    """Else a model that is made today would be refused by the fer-edge of yesterday."""
+    assert {"strides", "score_threshold"}.isdisjoint(as_document())
+
+
+def test_a_model_of_the_other_kind_is_refused_with_its_place():
+    a_contract().require_kind(CLASSIFIER)
+    detector = a_contract(kind=DETECTOR)
+    detector.require_kind(DETECTOR)
+
+    with pytest.raises(ModelError, match=r"an emotion-classifier, got 'tiny'.*--detector-model"):
+        detector.require_kind(CLASSIFIER)
+    with pytest.raises(ModelError, match=r"a face-detector, got 'tiny'.*by --model"):
+        a_contract().require_kind(DETECTOR)
 
 
 @pytest.mark.parametrize(("field", "value"), REFUSED)

@@ -179,9 +179,9 @@ def test_an_impossible_size_or_rate_is_refused(size_wh, fps):
 def test_haar_finds_the_face_where_it_is(size_wh):
     demo, detector = lossless(size_wh), open_detector("haar")
     found = 0
-    for index in range(0, 3 * 300, 3):  # all emotions at three places, still and moving
+    for index in range(0, 9 * 100, 9):  # all emotions at three places, still and moving
         faces = detector.detect(to_grey(demo.image(index)))
         truth = demo.truth(index).box
         found += any(face.box.iou(truth) >= 0.5 for face in faces)
 
-    assert found >= 0.95 * 300
+    assert found >= 95

@@ -167,11 +167,15 @@ def test_a_child_that_dies_has_told_its_steps(how, why):
 
 
 def test_a_child_that_hangs_is_stopped():
-    heard = ask(steps, "hangs", limit_s=2.0)
+    # On a busy machine the time may be up before the third step.
+    for limit_s in (1.0, 5.0, HANG_S):
+        heard = ask(steps, "hangs", limit_s=limit_s)
+        if heard.get("third"):
+            break
 
     assert heard.value("first") == {"a": 1}
-    assert heard.get("third").why == "it did not come back within 2.0 s"
-    assert 0 < heard.get("third").late_s < 2.0
+    assert heard.get("third").why == f"it did not come back within {limit_s:.1f} s"
+    assert 0 < heard.get("third").late_s < limit_s
     assert heard.get("second").late_s == 0
 
 

@@ -4,14 +4,14 @@ A classifier that is fed with another crop loses points without a word. The tabl
 come from is in docs/detectors.md.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pytest
 
 from fer_edge.benchmarks.scenes import Scene, paste, place
 from fer_edge.edge.cameras.demo import DemoCamera
-from fer_edge.edge.detectors import BACKENDS, DETECTORS, open_detector
+from fer_edge.edge.detectors import open_detector
 from fer_edge.edge.framing import Framing, to_grey
 from fer_edge.edge.records import Box, Image
 from fer_edge.training.datasets import load
@@ -29,15 +29,6 @@ SETTINGS = {
     "small frame": ((320, 240), (320, 240), (0.4, 0.8)),
     "wide frame": ((1280, 720), (480, 270), (0.3, 0.7)),
 }
-
-
-@pytest.fixture(params=DETECTORS)
-def opened(request) -> Callable:
-    """Opens each detector in turn, with the options that are given."""
-    options = {}
-    if BACKENDS[request.param].has_model:
-        options["model"] = request.getfixturevalue("yunet_file")
-    return lambda **further: open_detector(request.param, **options, **further)
 
 
 def offsets(scenes: Iterable[tuple[Image, Box]], detector) -> np.ndarray:

@@ -18,6 +18,7 @@ from fer_edge.edge.models import model_path
 from fer_edge.edge.sandbox import run_in_child
 
 from ..convert.builders import a_net
+from .conftest import is_gone, wait_until
 
 SOON_S = 8.0
 
@@ -93,9 +94,9 @@ def answers_much() -> str:
 def leaves_a_child(path: str) -> int:
     child = os.fork()
     if child == 0:
-        time.sleep(3)
-        Path(path).write_text("still here")
+        time.sleep(600)
         os._exit(0)
+    Path(path).write_text(str(child))
     return child
 
 
@@ -163,14 +164,17 @@ def test_the_memory_is_the_one_that_was_asked_for():
 
 
 def test_what_the_child_started_ends_with_it(tmp_path):
-    path = tmp_path / "note"
+    path = tmp_path / "number"
 
-    # Its child holds the pipes, so it is waited for and then ended.
-    with pytest.raises(ModelError, match="did not end within 1 s"):
-        run_in_child(leaves_a_child, str(path), timeout_s=1)
+    # On a busy machine the time may be up before there is one.
+    for limit_s in (1, 5, 25):
+        # Its child holds the pipes, so it is waited for and then ended.
+        with pytest.raises(ModelError, match=f"did not end within {limit_s} s"):
+            run_in_child(leaves_a_child, str(path), timeout_s=limit_s)
+        if path.exists() and path.read_text():
+            break
 
-    time.sleep(3)
-    assert not path.exists()
+    wait_until(lambda: is_gone(int(path.read_text())))
 
 
 def test_no_child_and_no_pipe_is_left_over():
@@ -183,7 +187,8 @@ def test_no_child_and_no_pipe_is_left_over():
         except ModelError:
             continue
 
-    assert (process.num_fds(), process.children()) == before
+    assert process.num_fds() <= before[0]
+    assert process.children() == before[1]
 
 
 def test_an_answer_that_was_forged_is_data_and_no_more(monkeypatch):

@@ -146,14 +146,17 @@ def test_doubts_bring_an_automatic_look_forward():
     assert detected[:3] == [[False], [True], [False]]
 
 
-def test_the_detector_gets_the_picture_and_the_rest_the_luma():
+# A detector that finds no more in colour is spared the colours, which the camera's luma has not.
+@pytest.mark.parametrize(("colour", "seen"), [(True, (90, 120, 3)), (False, (90, 120))])
+def test_the_detector_gets_what_it_finds_most_in_and_the_rest_the_luma(colour, seen):
     luma = builders.a_face(seed=7, size_wh=(120, 90))
     image = np.zeros((90, 120, 3), np.uint8)
     detector = ScriptedDetector(lambda _: [a_face_at(20, 20)])
+    detector.colour = colour
 
     located = a_face_stage(1, detector).step(a_frame(image=image, luma=luma))
 
-    assert detector.seen == [(90, 120, 3)]
+    assert detector.seen == [seen]
     np.testing.assert_array_equal(
         located.cut.crops[0], crop_square(luma, Box(20, 20, 40, 40), SIZE)
     )
@@ -163,6 +166,7 @@ def test_the_detector_gets_the_picture_and_the_rest_the_luma():
 def test_without_luma_it_is_made_of_the_picture(colour):
     image = np.dstack([GREY] * 3) if colour else GREY
     detector = ScriptedDetector(lambda _: [a_face_at(20, 20)])
+    detector.colour = colour
 
     located = a_face_stage(1, detector).step(a_frame(image=image))
 

@@ -144,7 +144,7 @@ def test_without_a_supervisor_no_socket_is_opened():
     before = len(list(Path("/proc/self/fd").iterdir()))
     with Supervisor.from_environment({}) as supervisor:
         supervisor.delivered()
-        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 def test_a_supervisor_that_does_not_read_holds_nothing_up(listener, clock):

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from fer_edge.convert.edgetpu import adopt
@@ -16,9 +17,12 @@ from fer_edge.edge.contract import embed_contract
 
 from ..conftest import a_contract, tiny_tflite
 from ..convert.fake_edgetpu_compiler import compiled
+from .conftest import HANG_S
 from .misbehaving_tpu import TINY_INPUT, TINY_OUTPUT
 
 SOURCE = Path(__file__).with_name("edgetpu_standin.c")
+# Long enough for a child to start on a busy machine, and to notice one that never answers.
+PATIENT = {"start_s": 2 * HANG_S, "request_s": 2 * HANG_S}
 
 
 def compile_standin(folder: Path, *options: str) -> Path:
@@ -49,6 +53,18 @@ def write_models(folder: Path, *, with_compiled: bool = True) -> Path:
     if with_compiled:
         (folder / "tiny_edgetpu.tflite").write_bytes(tiny_compiled())
     return path
+
+
+def faces(count: int, seed: int = 0) -> np.ndarray:
+    """Inputs of the tiny model, int8 ``(count, 48, 48, 1)``."""
+    generator = np.random.default_rng(seed)
+    return generator.integers(-128, 128, (count, 48, 48, 1)).astype(np.int8)
+
+
+def the_child() -> psutil.Process:
+    """The only one of this process."""
+    (child,) = psutil.Process().children()
+    return child
 
 
 class ScriptedAccelerator:
