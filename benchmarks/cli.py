@@ -53,11 +53,11 @@ benchmark.add_command(report)
 @click.option(
     "--detector",
     "detectors",
-    type=click.Choice(["yunet", "haar"]),
+    type=click.Choice(["yunet", "fer-face", "haar"]),
     multiple=True,
     default=("yunet", "haar"),
     show_default=True,
-    help="Of ours; may be given twice.",
+    help="Of ours; may be given several times.",
 )
 @DETECTOR_MODEL
 @MODEL

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..edge.contract import load_model
-from ..edge.detectors import BACKENDS, open_detector
+from ..edge.detectors import open_detector
 from ..edge.errors import UsageError
 from ..edge.models import model_path
 from .clips import Clip, read_clip, read_film
@@ -51,6 +51,8 @@ class Contender:
 OURS = (
     Contender("yunet", "yunet", 1, 5.0),
     Contender("yunet every 3rd", "yunet", 3, 8.0),
+    Contender("fer-face", "fer-face", 1, 6.0),
+    Contender("fer-face every 3rd", "fer-face", 3, 6.0),
     Contender("haar", "haar", 1, 3.0),
     Contender("haar every 3rd", "haar", 3, 3.0),
 )
@@ -64,7 +66,7 @@ class PeersPlan:
         clips: Video files.
         peer_python: The interpreter of the environment that ``fer`` is installed in.
         detectors: Which of ours take part, by their detector.
-        detector_model: YuNet's file; None is the one that was fetched.
+        detector_model: Of fer-face where it is a ``.tflite``, else of YuNet; None is what is here.
         model: Name or file of the ``.tflite``; None is the default model.
         read_all: Whether faces that are small, cut or blurred are read, too.
         repeat: Runs of each contender.
@@ -86,8 +88,10 @@ class PeersPlan:
         return tuple(one for one in OURS if one.detector in self.detectors)
 
     def model_of(self, detector: str) -> Path | None:
-        """The model file of a detector."""
-        return self.detector_model if BACKENDS[detector].has_model else None
+        """The model file of a detector; None is the one that it finds itself."""
+        given = self.detector_model
+        kind = "fer-face" if given and given.suffix.lower() == ".tflite" else "yunet"
+        return given if detector == kind else None
 
     @property
     def command(self) -> str:

@@ -12,6 +12,7 @@ from ..edge.errors import DataError
 from ..edge.records import Image
 from .datasets import EMOTIONS, Dataset
 from .ferplus import ANSWER_EMOTIONS, ANSWER_NAMES, VOTE_NAMES, vote_answers
+from .groups import Grouping, by_picture
 from .metrics import (
     Calibration,
     Evaluation,
@@ -73,6 +74,7 @@ class Report:
         unseen: The accuracy without images that are in Training too, or None where the source has
             no Training or the split is Training.
         ferplus: The accuracy against the FER+ majority, or None without votes.
+        groupings: The accuracy by what the pictures are like.
     """
 
     model: str
@@ -86,6 +88,7 @@ class Report:
     flipped: Evaluation | None
     unseen: Unseen | None
     ferplus: FerPlusScore | None
+    groupings: tuple[Grouping, ...]
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -161,6 +164,13 @@ class Report:
                 **_share(self.ferplus.accuracy),
                 "agreement_of_fer2013": self.ferplus.agreement and self.ferplus.agreement.value,
             },
+            "by_picture": {
+                grouping.name: [
+                    {"low": group.low, "high": group.high, **_share(group.accuracy)}
+                    for group in grouping.groups
+                ]
+                for grouping in self.groupings
+            },
         }
 
 
@@ -222,6 +232,7 @@ def report(
         flipped=flipped,
         unseen=unseen,
         ferplus=None if data.votes is None else against_ferplus(data, predictions.named),
+        groupings=by_picture(data.images, right),
     )
 
 

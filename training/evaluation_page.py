@@ -85,6 +85,7 @@ def sections(report: Report, pictures: dict[str, bytes]) -> list[Section]:
     return [
         _summary(report),
         _classes(report),
+        _groups(report),
         Section(
             "Confusion",
             ("Rows are what is true, columns what was named; the colours show the shares.",),
@@ -204,6 +205,31 @@ def _classes(report: Report) -> Section:
     ]
     columns = ("class", "precision", "recall", "F1", "ROC area", "images")
     return Section("Classes", (), (Table(columns, rows),))
+
+
+def _groups(report: Report) -> Section:
+    tables = []
+    for grouping in report.groupings:
+        rows = [
+            (
+                f"{group.low:.2f} to {group.high:.2f}",
+                percent(group.accuracy.value),
+                percent_interval(group.accuracy.interval),
+                f"{group.accuracy.count:,}",
+            )
+            for group in grouping.groups
+        ]
+        head = f"{grouping.name} ({grouping.unit})"
+        tables.append(Table((head, "accuracy", "95 % interval", "images"), rows))
+    return Section(
+        "By what the pictures are like",
+        (
+            "Fourths of the images, the lowest first. Sharpness is low where a face was small "
+            "before it was enlarged, and where it is out of focus. How large a face was, who is "
+            "shown, their age, sex and origin, and the light of the place are not in the data.",
+        ),
+        tables,
+    )
 
 
 def _roc(report: Report, pictures: dict[str, bytes]) -> Section:

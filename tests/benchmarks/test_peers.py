@@ -101,7 +101,23 @@ def test_our_settings(plan, yunet_file: Path) -> None:
     model = str(yunet_file)
     assert found == [("yunet", 1, model), ("yunet", 3, model), ("haar", 1, None), ("haar", 3, None)]
     assert all(request.read_all for request in asked)
-    assert report.wanted == {one.name: one.wanted for one in OURS}
+    chosen = {one.name: one.wanted for one in OURS if one.detector in ("yunet", "haar")}
+    assert report.wanted == chosen
+
+
+@pytest.mark.parametrize(
+    ("file", "of"),
+    [("faces.tflite", "fer-face"), ("faces.TFLITE", "fer-face"), ("yunet.onnx", "yunet")],
+)
+def test_a_model_file_goes_to_the_detector_of_its_kind(plan, file: str, of: str) -> None:
+    detectors = ("yunet", "fer-face", "haar")
+
+    made = plan(detectors=detectors, detector_model=Path(file))
+
+    assert {name: made.model_of(name) for name in detectors} == {
+        **dict.fromkeys(detectors),
+        of: Path(file),
+    }
 
 
 def test_report_is_whole_and_names_no_folder(plan, tmp_path: Path) -> None:
