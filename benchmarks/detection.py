@@ -3,6 +3,9 @@
 Beside what the detector finds stands what the loop reports that has it look at every frame: the
 tracker bridges what is missed for a moment, and holds back what is seen but once.
 
+Beside that, how many of the faces that YuNet finds in the largest pictures each finds, and what
+else it takes for one.
+
 Clips are decoded beforehand and everything runs in one thread, one setting after the other in
 turns. What is counted is the processor time of that thread, so that what else the machine does
 weighs little.
@@ -10,18 +13,22 @@ weighs little.
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..edge.detectors import Detector, open_detector
 from ..edge.models import shipped_detectors
+from ..edge.records import Face
 from .clips import Film, read_film
 from .host import Host, pinned, read_host
-from .tracking import play
+from .tracking import SAME_IOU, match_faces, play
 
 SIZES_WH = ((160, 120), (240, 180), (320, 240), (480, 270), (640, 480))
+# Of YuNet: what it finds at this size is what the others are compared with.
+_REFERENCE = "yunet"
+_REFERENCE_WH = (640, 480)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +47,21 @@ class Setting:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """A setting beside YuNet at 640x480, which finds nearly all; boxes that overlap by .5 are one.
+
+    Attributes:
+        expected: Faces that YuNet finds in all clips.
+        found: How many of them the setting finds.
+        extra: What it finds beside them, be it a face that YuNet misses or none.
+    """
+
+    expected: int
+    found: int
+    extra: int
+
+
+@dataclass(frozen=True, slots=True)
 class DetectionScore:
     """What came out of one setting.
 
@@ -49,6 +71,7 @@ class DetectionScore:
         faces: By clip, the number of faces found in all of its frames.
         reported: By clip, the number of faces that the tracker reports of them.
         frames_with: By clip, in how many frames one was found.
+        agreement: With the reference, or None where YuNet took no part.
     """
 
     setting: Setting
@@ -56,6 +79,7 @@ class DetectionScore:
     faces: dict[str, int]
     reported: dict[str, int]
     frames_with: dict[str, int]
+    agreement: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +158,10 @@ def measure_detection(
             {name: _reported(_shown(film, one), finder) for name, film in films.items()}
             for one, finder in zip(settings, finders, strict=True)
         ]
+    reference = None
+    if any(one.detector == _REFERENCE for one in settings):
+        yunet = open_detector(_REFERENCE, size_wh=_REFERENCE_WH, model=model)
+        reference = _found(films.values(), yunet)
     scores = [
         DetectionScore(
             setting=one,
@@ -141,10 +169,26 @@ def measure_detection(
             faces={name: sum(found) for name, found in counts[index].items()},
             reported=reported[index],
             frames_with={name: sum(map(bool, found)) for name, found in counts[index].items()},
+            agreement=None
+            if reference is None
+            else agree(reference, _found([_shown(film, one) for film in films.values()], finder)),
         )
-        for index, one in enumerate(settings)
+        for index, (one, finder) in enumerate(zip(settings, finders, strict=True))
     ]
     return DetectionReport(lengths, rounds, tuple(scores), read_host())
+
+
+def agree(reference: Sequence[list[Face]], found: Sequence[list[Face]]) -> Agreement:
+    """Compare the faces of the same frames."""
+    same = sum(
+        sum(iou >= SAME_IOU for _, _, iou in match_faces(wanted, faces))
+        for wanted, faces in zip(reference, found, strict=True)
+    )
+    return Agreement(sum(map(len, reference)), same, sum(map(len, found)) - same)
+
+
+def _found(films: Iterable[Film], finder: Detector) -> list[list[Face]]:
+    return [finder.detect(picture) for film in films for picture in film.pictures]
 
 
 def _shown(film: Film, setting: Setting) -> Film:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .alignment import AlignmentReport
-from .detection import DetectionReport
+from .detection import DetectionReport, DetectionScore
 from .growth import WANTED_MB, Growth
 from .host import Host
 from .overhead import WANTED_MS, OverheadReport, OverheadScore
@@ -190,7 +190,8 @@ def print_alignment(report: AlignmentReport, console: Console) -> None:
 def print_detection(report: DetectionReport, console: Console) -> None:
     """Print the settings, with the faces a frame that each found and reported in every clip."""
     names = [*report.frames]
-    table = _table("", "size", "CPU ms/frame", *map(str, range(1, len(names) + 1)))
+    beside = ("of YuNet's", "extra a frame")
+    table = _table("", "size", "CPU ms/frame", *map(str, range(1, len(names) + 1)), *beside)
     for score in report.scores:
         one = score.setting
         table.add_row(
@@ -204,14 +205,23 @@ def print_detection(report: DetectionReport, console: Console) -> None:
                 )
                 for name in names
             ),
+            *_beside_yunet(score, sum(report.frames.values())),
         )
     _say(
         console,
         "faces a frame, found by the detector / reported by the loop:",
         *(f"{at}: {name}, {report.frames[name]} frames" for at, name in enumerate(names, start=1)),
+        "of YuNet's: how many of the faces that it finds at 640x480, and what else was found",
         f"one thread on {report.host.cpu}, load {report.host.load_1min} at the end",
     )
     console.print(table)
+
+
+def _beside_yunet(score: DetectionScore, frames: int) -> tuple[str, str]:
+    found = score.agreement
+    if found is None or not found.expected:
+        return "-", "-"
+    return f"{100 * found.found / found.expected:.1f} %", f"{found.extra / frames:.3f}"
 
 
 def _table(*columns: str) -> Table:

@@ -183,7 +183,7 @@ def compare(
     overlaps: list[float] = []
     numbers: list[dict[int, int | None]] = []
     for wanted, reported, looked in zip(expected, played.faces, played.looked, strict=True):
-        pairs = _pairs(wanted, reported)
+        pairs = match_faces(wanted, reported)
         numbers.append({row: reported[at].id for row, at, iou in pairs if iou >= SAME_IOU})
         if not looked:
             overlaps += [iou for _, _, iou in pairs]
@@ -301,7 +301,7 @@ def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _pairs(wanted: Sequence[Face], reported: Sequence[Face]) -> list[tuple[int, int, float]]:
+def match_faces(wanted: Sequence[Face], reported: Sequence[Face]) -> list[tuple[int, int, float]]:
     """Positions in both with their overlap: greedily, each at most once."""
     every = sorted(
         (
@@ -330,7 +330,7 @@ def _switches(
         people = [person for person in people if now_ns - person.seen_ns <= _LINK_NS]
         known = {
             row: people[at]
-            for row, at, iou in _pairs(wanted, [person.face for person in people])
+            for row, at, iou in match_faces(wanted, [person.face for person in people])
             if iou >= _LINK_IOU
         }
         current: list[_Person] = []

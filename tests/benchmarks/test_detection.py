@@ -8,7 +8,14 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from fer_edge.benchmarks import detection
-from fer_edge.benchmarks.detection import SIZES_WH, Setting, measure_detection, settings_for
+from fer_edge.benchmarks.detection import (
+    SIZES_WH,
+    Agreement,
+    Setting,
+    agree,
+    measure_detection,
+    settings_for,
+)
 from fer_edge.benchmarks.report import print_detection
 from fer_edge.edge.cli import cli
 
@@ -70,6 +77,29 @@ def test_every_detector_is_measured_at_every_size_and_yunet_in_grey_too():
         ("yunet", False),
         ("yunet", True),
     }
+
+
+# Each case: what the reference finds and what a setting finds in one frame, by their left edges
+# (boxes are 40 wide), and how many of the first it finds and what else.
+@pytest.mark.parametrize(
+    ("reference", "found", "same", "extra"),
+    [
+        ([0, 100], [2, 101], 2, 0),
+        ([0, 100], [0], 1, 0),
+        ([0], [0, 100], 1, 1),
+        # Overlaps of a third are two faces.
+        ([0], [20], 0, 1),
+        # Two boxes on one face: one of them is extra.
+        ([0], [1, 2], 1, 1),
+        ([], [], 0, 0),
+    ],
+)
+def test_agreement(reference, found, same, extra):
+    first, second = ([a_face_at(x) for x in row] for row in (reference, found))
+
+    agreement = agree([first, []], [second, []])
+
+    assert agreement == Agreement(len(reference), same, extra)
 
 
 def test_the_table_names_clips_by_number(tmp_path, detectors, capsys):
