@@ -64,8 +64,7 @@ def deliver(
     overwrite: bool,
 ) -> None:
     """Print the figures, as a table or as JSON, and write them where the user wants them."""
-    from rich.console import Console
-
+    from ..edge.terminal import Terminal
     from .results import to_json, write_result
 
     if out is not None:
@@ -73,7 +72,7 @@ def deliver(
     if as_json:
         click.echo(to_json(document), nl=False)
     else:
-        show(Console())
+        show(Terminal())
 
 
 def print_plain(console: "Console", text: str) -> None:

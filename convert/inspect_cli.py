@@ -56,12 +56,12 @@ def _draw(found: Inspection) -> None:
     import io
     import sys
 
-    from rich.console import Console
+    from ..edge.terminal import Terminal
 
     # A terminal may know fewer letters than a file has.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    console = Console(highlight=False, soft_wrap=False)
+    console = Terminal(highlight=False, soft_wrap=False)
     model = found.model
     _title(console, str(found.path))
     _facts(

@@ -4,17 +4,21 @@ Only click is imported at the top. The commands of the other folders are named a
 loaded when they are called, so that a device needs none of what they need.
 """
 
+import errno
 import os
 import sys
-from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from .errors import EXIT_INTERRUPTED, EXIT_OK, FerEdgeError, MissingExtraError
+from .errors import EXIT_INTERRUPTED, EXIT_OK, FerEdgeError, MissingExtraError, SinkError
+from .streams import flush_standard_output, open_standard_streams, point_nowhere, tell
 from .version import __version__
+
+# What a disk answers that takes no more.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _Lazy(NamedTuple):
@@ -125,32 +129,10 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             return ctx.exit(EXIT_INTERRUPTED)
         except BrokenPipeError:
-            _silence_stdout()
+            point_nowhere(sys.stdout)
             return ctx.exit(EXIT_OK)
-        click.echo(f"fer-edge: {error}", err=True)
+        tell(f"fer-edge: {error}")
         return ctx.exit(error.exit_code)
-
-
-def _silence_stdout() -> None:
-    """Point standard output nowhere: Python flushes it at its end and would complain there."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-
-
-def _open_standard_streams() -> None:
-    """Give 0, 1 and 2 a place if the caller closed them.
-
-    Otherwise the next file that is opened becomes number 2, and libraries log into it.
-    """
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    if sys.stderr is None:
-        # What is meant for people goes nowhere then, rather than among the data.
-        sys.stderr = os.fdopen(2, "w", closefd=False)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": list(_HELP)})
@@ -181,15 +163,37 @@ def cli(ctx: click.Context, config_file: Path | None) -> None:
 
 def main() -> None:
     """The console script."""
-    _open_standard_streams()
+    open_standard_streams()
     try:
         cli(prog_name="fer-edge")
     except SystemExit as exc:
-        _leave_if_hung(exc.code)
-        raise
+        code = _end_streams(exc.code)
+    except OSError as exc:
+        # A stream has no name; a file that cannot be opened or found has.
+        if exc.errno not in _FULL or exc.filename is not None:
+            raise
+        tell(f"fer-edge: Cannot write to the standard output: {exc.strerror}.")
+        point_nowhere(sys.stdout)
+        code = _end_streams(SinkError.exit_code)
+    else:
+        code = _end_streams(EXIT_OK)
+    _leave_if_hung(code)
+    sys.exit(code)
 
 
-def _leave_if_hung(code: object) -> None:
+def _end_streams(code: object) -> int:
+    """Write what is kept back, and let that decide the code of what went well so far."""
+    number = code if isinstance(code, int) else EXIT_OK if code is None else 1
+    try:
+        flush_standard_output()
+    except SinkError as exc:
+        tell(f"fer-edge: {exc}")
+        number = number or exc.exit_code
+    tell(end="")
+    return number
+
+
+def _leave_if_hung(code: int) -> None:
     """End the process at once where a native call still holds a thread.
 
     Python's own end would take modules apart under it, and wait for what the library keeps locked.
@@ -197,11 +201,8 @@ def _leave_if_hung(code: object) -> None:
     from .worker import hung
 
     if names := hung():
-        click.echo(f"fer-edge: left behind, in a native call: {', '.join(names)}", err=True)
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError, AttributeError):
-                stream.flush()
-        os._exit(code if isinstance(code, int) else EXIT_OK if code is None else 1)
+        tell(f"fer-edge: left behind, in a native call: {', '.join(names)}")
+        os._exit(code)
 
 
 if __name__ == "__main__":

@@ -28,15 +28,12 @@ def doctor(ctx: click.Context, as_json: bool, camera: str, limit_s: float) -> No
     nothing, and reads no configuration but to check it.
     """
     import json
-    import os
-    import sys
     import time
     from typing import cast
 
     from .doctor.checks import diagnose
     from .doctor.finding import document, exit_code
     from .doctor.show import show
-    from .errors import SinkError
 
     began = time.monotonic()
     root = ctx.find_root()
@@ -47,15 +44,8 @@ def doctor(ctx: click.Context, as_json: bool, camera: str, limit_s: float) -> No
         limit_s=limit_s,
     )
     took_s = time.monotonic() - began
-    try:
-        if as_json:
-            click.echo(json.dumps(document(findings, took_s), indent=1))
-        else:
-            show(findings, took_s)
-    except BrokenPipeError:
-        raise
-    except OSError as exc:
-        # Python would try once more at its end, and complain.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SinkError(f"Cannot write to the standard output: {exc.strerror}.") from exc
+    if as_json:
+        click.echo(json.dumps(document(findings, took_s), indent=1))
+    else:
+        show(findings, took_s)
     ctx.exit(exit_code(findings))

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import lzma
+import os
 import signal
 import zipfile
 from pathlib import Path
@@ -25,6 +26,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell has it for what it starts in the background; children of the tests would ignore
     # Ctrl-C too, and a shell script cannot even undo it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A user's Python keeps output back until its end, and fails there where it cannot be written.
+os.environ.pop("PYTHONUNBUFFERED", None)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REAL_DATA = SHARED / "data" / "fer2013"

@@ -202,6 +202,35 @@ def test_a_full_disk_behind_a_file(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+# Each case: arguments of a command, and its code where all can be written. One prints by click, one
+# by rich, one says what is wrong.
+COMMANDS = [("models list", 0), ("inspect fast", 0), ("run --camera 99", 3)]
+# Each case: where the streams lead, whether what is printed is lost for good, and whether somebody
+# can be told. The program starts when the reader of the pipe has left.
+GONE = [
+    ("| true", False, True),
+    (">/dev/full", True, True),
+    ("2>/dev/full >/dev/null", False, False),
+    ("2>&1 >/dev/null | true", False, False),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code"), COMMANDS)
+@pytest.mark.parametrize(("gone", "lost", "told"), GONE)
+def test_any_command_where_nobody_listens(tmp_path, arguments, code, gone, lost, told):
+    command = f"{shlex.join(DEMO[:3])} {arguments}"
+    outer = f'(sleep 0.3; echo) | (read; {command}; echo "code $?" >>code) {gone}'
+
+    done = shell(outer, tmp_path)
+
+    expected = 1 if lost and not code else code
+    assert (tmp_path / "code").read_text() == f"code {expected}\n"
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert ("No space left" in done.stderr) == (lost and not code)
+    assert ("There is no camera 99" in done.stderr) == (told and code == 3)
+
+
 @pytest.mark.parametrize(
     "closed",
     [

@@ -228,8 +228,9 @@ def recipes(names: tuple[str, ...], as_json: bool) -> None:
             for key, value in keys(recipe).items():
                 click.echo(f"  --set {key}={json.dumps(value)}")
         return
-    from rich.console import Console
     from rich.table import Table
+
+    from ..edge.terminal import Terminal
 
     table = Table("recipe", "weights", "mult-adds", "accuracy", "what it is", box=None)
     for column in table.columns[1:4]:
@@ -239,7 +240,7 @@ def recipes(names: tuple[str, ...], as_json: bool) -> None:
         reached = "–" if about.accuracy is None else f"{about.accuracy:.2%}"
         cost = (f"{about.parameters / 1e6:.2f} M", f"{about.multiply_adds / 1e6:,.0f} M")
         table.add_row(recipe.name, *cost, reached, recipe.summary)
-    console = Console(markup=False)
+    console = Terminal(markup=False)
     console.print(table)
     console.print(
         "Accuracy: float, one view, PublicTest; – is not measured. Each figure's run is under "

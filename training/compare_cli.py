@@ -51,13 +51,13 @@ def compare(runs: tuple[Path, ...], out: Path | None, as_markdown: bool, as_json
 def _print(found: "Comparison") -> None:
     import sys
 
-    from rich.console import Console
     from rich.table import Table
 
+    from ..edge.terminal import Terminal
     from .compare import table
 
     columns, rows = table(found)
-    console = Console(
+    console = Terminal(
         markup=False, highlight=False, width=None if sys.stdout.isatty() else _PIPED_WIDTH
     )
     console.print(f"Accuracy on {found.measured_on}, the best first")

@@ -91,12 +91,12 @@ def evaluate(
 
 
 def _print(found: "Report") -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from ..edge.terminal import Terminal
     from .metrics import percent, percent_interval
 
-    console = Console(markup=False, highlight=False)
+    console = Terminal(markup=False, highlight=False)
     scores = found.scores
     console.print(
         f"{found.model} on {found.split} of {found.data.name}: {scores.accuracy:.2%} of "

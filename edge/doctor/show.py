@@ -43,11 +43,12 @@ def show(findings: Sequence[Finding], took_s: float) -> None:
 def _in_colour(state: str, text: str) -> bool:
     """Print with rich; False where that is missing or broken."""
     try:
-        from rich.console import Console
         from rich.text import Text
 
+        from ..terminal import Terminal
+
         # Not wrapped by rich: a cure that the terminal itself wraps can be copied as one line.
-        console = Console(highlight=False, soft_wrap=True)
+        console = Terminal(highlight=False, soft_wrap=True)
         line = Text.assemble((f"{state:<{_WIDTH}}", _STYLES.get(state, "")), "  ", text)
         console.print(line)
     except OSError:

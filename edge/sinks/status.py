@@ -35,7 +35,7 @@ class _StandardError(io.TextIOBase):
 
     def __init__(self, stream: TextIO | None):
         # Kept, because rich puts a stream of its own in the place of sys.stderr.
-        self._stream = stream
+        self._stream = stream and _unbuffered(stream)
 
     @property
     def encoding(self) -> str:
@@ -59,6 +59,22 @@ class _StandardError(io.TextIOBase):
         if self._stream is not None:
             with suppress(OSError, ValueError):
                 work(self._stream)
+
+
+def _unbuffered(stream: TextIO) -> TextIO:
+    """The same stream, which keeps nothing back.
+
+    What a buffer keeps because it could not be written Python tries again at its end, and makes
+    exit code 120 of it when that fails too.
+    """
+    try:
+        raw = io.FileIO(stream.fileno(), "w", closefd=False)
+    except (OSError, ValueError):
+        # No file: a stand-in for one, such as that of a test.
+        return stream
+    return io.TextIOWrapper(
+        raw, encoding=stream.encoding, errors=stream.errors, newline="\n", write_through=True
+    )
 
 
 class StatusSink:

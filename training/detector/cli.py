@@ -109,9 +109,9 @@ def evaluate_detector(
     if as_json:
         click.echo(json.dumps(report, indent=1))
         return
-    from rich.console import Console
+    from ...edge.terminal import Terminal
 
-    console = Console(markup=False, highlight=False)
+    console = Terminal(markup=False, highlight=False)
     console.print(
         f"{report['detector']} on {report['images']} scenes of {report['data']}, pictures as they "
         f"are",
