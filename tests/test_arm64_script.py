@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fer_edge.edge.models import shipped_detectors
+
 from .working_tree import ROOT, clean_environment
 
 TOOLS = """
@@ -283,7 +285,9 @@ def test_the_answers_are_the_classifiers(logits: ModuleType, tmp_path: Path) -> 
     logits.main(["answer", str(faces), str(tmp_path / "here.npz"), "4", "2"])
     found = dict(np.load(tmp_path / "here.npz"))
 
-    assert {key.partition("/")[0] for key in found} == {"accurate", "fast", "faces"}
+    detectors = {path.stem for path in shipped_detectors().values()}
+    named = {key.partition("/")[0] for key in found}
+    assert named == {"accurate", "fast", "faces", *detectors}
     for name in ("accurate", "fast"):
         shipped = found[f"{name}/{logits.SHIPPED}"]
         assert (shipped.shape, shipped.dtype) == ((4, 7), np.int8)
@@ -294,6 +298,17 @@ def test_the_answers_are_the_classifiers(logits: ModuleType, tmp_path: Path) -> 
             assert np.abs(few.astype(int) - shipped[:2]).max() <= 16
 
 
+def test_the_pictures_of_detectors_vary_and_depend_on_the_faces_alone(logits: ModuleType) -> None:
+    faces = logits.made_faces()[:22]
+
+    pictures = logits.made_pictures(faces, (96, 64))
+
+    assert (pictures.shape, pictures.dtype) == ((5, 64, 96), np.uint8)
+    assert (pictures == logits.made_pictures(faces, (96, 64))).all()
+    assert len(np.unique(pictures.reshape(5, -1), axis=0)) == 5
+    assert (pictures != logits.made_pictures(255 - faces, (96, 64))).any(axis=(1, 2)).all()
+
+
 def save(path: Path, tables: dict[str, list[list[int]]], faces: str = "abc") -> str:
     arrays: dict[str, Any] = {key: np.array(rows, np.int8) for key, rows in tables.items()}
     np.savez(path, faces=np.array(faces), **arrays)
@@ -301,26 +316,40 @@ def save(path: Path, tables: dict[str, list[list[int]]], faces: str = "abc") -> 
 
 
 @pytest.mark.parametrize(
-    ("other", "code", "cell"),
+    ("name", "other", "code", "cell"),
     [
-        ([[1, 2], [4, 3]], 0, "equal (2 faces)"),
+        ("fast", [[1, 2], [4, 3]], 0, "equal (2 faces)"),
         # Fewer faces on the slow side.
-        ([[1, 2]], 0, "equal (1 faces)"),
-        ([[1, 2], [4, 1]], 1, "1 of 4 logits differ, by 2 steps at most; 0 of 2 labels"),
-        ([[127, 2], [-128, 3]], 1, "2 of 4 logits differ, by 132 steps at most; 2 of 2 labels"),
+        ("fast", [[1, 2]], 0, "equal (1 faces)"),
+        ("fast", [[1, 2], [4, 1]], 1, "1 of 4 logits differ, by 2 steps at most; 0 of 2 labels"),
+        (
+            "fast",
+            [[127, 2], [-128, 3]],
+            1,
+            "2 of 4 logits differ, by 132 steps at most; 2 of 2 labels",
+        ),
+        ("a detector", [[1, 2], [4, 3]], 0, "equal (2 pictures)"),
+        (
+            "a detector",
+            [[127, 2], [-128, 3]],
+            1,
+            "2 of 4 numbers of 2 pictures differ, by 132 steps at most",
+        ),
     ],
 )
 def test_comparing(
     logits: ModuleType,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    name: str,
     other: list[list[int]],
     code: int,
     cell: str,
 ) -> None:
-    key = f"fast/{logits.SHIPPED}"
-    here = save(tmp_path / "here.npz", {key: [[1, 2], [4, 3]], "fast/reference": [[1, 2]]})
-    there = save(tmp_path / "there.npz", {key: other, "fast/reference": [[9, 9]]})
+    key = f"{name}/{logits.SHIPPED}"
+    fast = {f"fast/{logits.SHIPPED}": [[1, 2]]} | {key: [[1, 2], [4, 3]]}
+    here = save(tmp_path / "here.npz", {**fast, "fast/reference": [[1, 2]]})
+    there = save(tmp_path / "there.npz", {**fast, key: other, "fast/reference": [[9, 9]]})
 
     with pytest.raises(SystemExit) as ended:
         logits.main(["compare", here, there])
@@ -328,7 +357,7 @@ def test_comparing(
     shown = capsys.readouterr().out
     # What does not ship may differ.
     assert ended.value.code == code
-    assert f"| fast, {logits.SHIPPED} | {cell} |" in shown
+    assert f"| {name}, {logits.SHIPPED} | {cell} |" in shown
     assert "| fast, reference | 2 of 2 logits differ" in shown
 
 
