@@ -346,6 +346,8 @@ def _around(image: Image, box: NDArray[np.float32]) -> tuple[Image, NDArray[np.f
     x, y, w, h = box
     left, right = (int(np.clip(value, 0, width)) for value in (x - w / 2, x + 1.5 * w))
     top, bottom = (int(np.clip(value, 0, height)) for value in (y - h / 2, y + 1.5 * h))
+    # At least two pixels of the picture, however far at its border the box is.
+    left, top = max(0, min(left, width - 2)), max(0, min(top, height - 2))
     part = image[top : max(bottom, top + 2), left : max(right, left + 2)]
     return part, box - np.array([left, top, 0, 0], np.float32)
 

@@ -34,8 +34,11 @@ def mine(network: Any, negatives: Sequence[Scene], settings: Mining) -> list[Har
     for size_wh in _SIZES_WH:
         found = found_by_network(network, negatives, size_wh=size_wh, lowest=settings.score)
         for index, boxes in enumerate(found):
+            width, height = negatives[index].size_wh
             for x, y, w, h, score in boxes[: settings.per_scene].tolist():
-                spots.append(HardSpot(index, (x, y, w, h), score))
+                # Some lie where the picture was padded, and show nothing.
+                if 0 <= x + w / 2 < width and 0 <= y + h / 2 < height:
+                    spots.append(HardSpot(index, (x, y, w, h), score))
     return spots
 
 

@@ -173,6 +173,20 @@ def test_hard_negatives_are_shown_as_often_as_is_asked():
     assert 0.35 < share() < 0.65
 
 
+@given(
+    st.floats(-300, 500), st.floats(-300, 500), st.floats(1, 200), st.floats(1, 200), st.integers(0)
+)
+def test_a_hard_negative_may_lie_anywhere(x, y, w, h, seed):
+    """At the border of its picture, reaching over it, and even beyond it."""
+    settings = dataclasses.replace(PLAIN, **KINDS["negatives"] | {"distractors": 1.0})
+    composer = Composer(sources(), settings, hard_share=1.0)
+    composer.hard = [HardSpot(0, (x, y, w, h), 0.5)]
+
+    picture = composer.compose(np.random.default_rng(seed))
+
+    assert (picture.image.shape, len(picture.boxes)) == ((SIDE, SIDE), 0)
+
+
 # Boxes that were placed, and how many are faces and how many are to be ignored.
 FINISHED = [
     ([(10, 10, 20, 20)], 1, 0),

@@ -19,11 +19,11 @@ from fer_edge.edge.errors import DataError, ModelError, UsageError  # noqa: E402
 from fer_edge.edge.sidecar import read_sidecar  # noqa: E402
 from fer_edge.training.callbacks import HistoryPlot  # noqa: E402
 from fer_edge.training.checkpoints import RunState  # noqa: E402
-from fer_edge.training.detector import train  # noqa: E402
+from fer_edge.training.detector import mining, train  # noqa: E402
 from fer_edge.training.detector.compose import HardSpot  # noqa: E402
 from fer_edge.training.detector.evaluate import evaluate  # noqa: E402
 from fer_edge.training.detector.mining import read_spots, write_spots  # noqa: E402
-from fer_edge.training.detector.recipe import DetectorRecipe, check  # noqa: E402
+from fer_edge.training.detector.recipe import DetectorRecipe, Mining, check  # noqa: E402
 from fer_edge.training.detector.scenes import Scenes, read_scenes  # noqa: E402
 from fer_edge.training.detector.train import DetectorData, train_detector  # noqa: E402
 from fer_edge.training.progress import Progress  # noqa: E402
@@ -119,6 +119,17 @@ def test_what_is_held_out_is_not_trained_on(tmp_path):
     assert held
     assert not names & held
     assert len(parts.validation) == parts.scenes + RECIPE.validation_crops
+
+
+def test_what_is_found_beside_a_picture_is_no_hard_negative(monkeypatch):
+    """A picture of 64x48 is searched with padding below it and to its right."""
+    inside, below, right = (10, 8, 12, 12, 0.9), (20, 60, 10, 10, 0.8), (70, 10, 8, 8, 0.7)
+    found = np.array([below, inside, right], np.float32)
+    monkeypatch.setattr(mining, "found_by_network", lambda *_, **__: [found])
+    spots = mining.mine(None, [a_scene(size_wh=(64, 48))], Mining())
+
+    # At each of the two sizes.
+    assert spots == [HardSpot(0, inside[:4], float(np.float32(0.9)))] * 2
 
 
 def test_hard_negatives_are_those_of_the_last_round(tmp_path):
