@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..edge.detectors import standard_detectors
 from ..edge.errors import CameraError, ModelError, UsageError
+from ..edge.models import shipped_detectors
 from ..edge.models.catalogue import YUNET, place_of, state_of
 from ..edge.sandbox import run_in_child
 from .clips import read_clip
@@ -122,13 +123,15 @@ def _require_pictures(plan: LatencyPlan) -> None:
 
 def _expected_s(effort: Effort, threads: int, models: int) -> float:
     window_s = effort.seconds + effort.warmup_s + _USUAL_LOAD_S
-    sizes = len(_sizes(effort)) * len(standard_detectors())
+    sizes = sum(len(_sizes(name, effort)) for name in standard_detectors())
     return effort.repeats * (
         models * (_USUAL_START_S + threads * window_s) + _USUAL_START_S + sizes * window_s
     )
 
 
-def _sizes(effort: Effort) -> tuple[tuple[int, int], ...]:
+def _sizes(detector: str, effort: Effort) -> tuple[tuple[int, int], ...]:
+    if detector == "fer-face":
+        return tuple(shipped_detectors())[: 1 if effort.quick else None]
     return _QUICK_SIZES_WH if effort.quick else SIZES_WH
 
 
@@ -195,31 +198,35 @@ def _add_rows(
 
 
 def _measure_detectors(session: Session, plan: LatencyPlan) -> None:
-    from .latency_child import DetectorRun, measure_detectors
+    from .latency_child import DetectorRun, DetectorSetting, measure_detectors
 
-    effort, sizes = session.effort, _sizes(session.effort)
-    detectors: list[tuple[str, str | None]] = []
+    effort = session.effort
+    settings: list[DetectorSetting] = []
     for name in standard_detectors():
         model = plan.detector_model if name == YUNET.name else None
         if name == YUNET.name and model is None and (state := state_of(YUNET)) != "there":
             session.miss(name, f"its file is {state}: `fer-edge models get {name}` fetches it")
             continue
-        detectors.append((name, str(model) if model else None))
+        given = str(model) if model else None
+        settings += [(name, given, size_wh) for size_wh in _sizes(name, effort)]
         if name == YUNET.name:
             session.add_model(name, model or place_of(YUNET))
+        if name == "fer-face":
+            for path in map(shipped_detectors().__getitem__, _sizes(name, effort)):
+                session.add_model(path.stem, path)
     shown, over = "the demo's frames", {}
     if plan.clip is not None:
         clip = read_clip(plan.clip)
         shown, over = clip.name, clip.of
-    session.say(f"latency: {', '.join(name for name, _ in detectors)} over {shown}")
+    names = dict.fromkeys(name for name, _, _ in settings)
+    session.say(f"latency: {', '.join(names)} over {shown}")
     run = DetectorRun(
-        tuple(detectors),
-        sizes,
+        tuple(settings),
         str(plan.clip) if plan.clip else None,
         effort.seconds,
         effort.warmup_s,
     )
-    window_s = (effort.seconds + effort.warmup_s) * len(sizes) * len(detectors)
+    window_s = (effort.seconds + effort.warmup_s) * len(settings)
     answers = [
         _ask(
             measure_detectors,

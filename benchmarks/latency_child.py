@@ -65,20 +65,23 @@ class ModelRun:
     warmup_s: float
 
 
+DetectorSetting = tuple[str, str | None, tuple[int, int]]
+#: Detectors that look at pictures of their own size, by name.
+FIXED_SIZES = ("fer-face",)
+
+
 @dataclass(frozen=True, slots=True)
 class DetectorRun:
     """A repetition of the detectors.
 
     Attributes:
-        detectors: Names, with the files of those that were given one.
-        sizes_wh: What pictures are shrunk to fit into.
+        settings: Name, file where one was given, and what pictures are shrunk to fit into.
         clip: The pictures; None is the demo at 640x480.
         seconds: Of the measurement with each size.
         warmup_s: Before it.
     """
 
-    detectors: tuple[tuple[str, str | None], ...]
-    sizes_wh: tuple[tuple[int, int], ...]
+    settings: tuple[DetectorSetting, ...]
     clip: str | None
     seconds: float
     warmup_s: float
@@ -163,9 +166,11 @@ def measure_detectors(run: DetectorRun) -> list[dict[str, Any]]:
     height, width = pictures[0].shape[:2]
     found: list[dict[str, Any]] = []
     looked: set[tuple[str, tuple[int, int]]] = set()
-    for (name, model), size_wh in itertools.product(run.detectors, run.sizes_wh):
+    for name, model, size_wh in run.settings:
         what = {"detector": name, "size": f"{size_wh[0]}x{size_wh[1]}"}
-        seen_wh = shrunk_size((width, height), size_wh)
+        # A model with one input size is given pictures of it.
+        fixed = name in FIXED_SIZES
+        seen_wh = size_wh if fixed else shrunk_size((width, height), size_wh)
         if (name, seen_wh) in looked:
             why = f"the pictures have {width}x{height} and are not enlarged"
             found.append({**what, "why": why})
@@ -178,10 +183,6 @@ def measure_detectors(run: DetectorRun) -> list[dict[str, Any]]:
             found.append({**what, "why": str(exc)})
             continue
         took = {"load": 1e3 * (time.perf_counter() - began)}
-        own_wh = getattr(detector, "size_wh", size_wh)
-        if own_wh != size_wh:
-            found.append({**what, "why": f"its nearest model takes {own_wh[0]}x{own_wh[1]}"})
-            continue
         shown, counts = itertools.cycle(pictures), []
         step = _detect_step(detector, shown, counts)
         windows(step, run.warmup_s)

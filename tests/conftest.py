@@ -30,6 +30,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # A user's Python keeps output back until its end, and fails there where it cannot be written.
 os.environ.pop("PYTHONUNBUFFERED", None)
 
+needs_cascades = pytest.mark.skipif(
+    not hasattr(cv2, "CascadeClassifier"), reason="OpenCV 5 has no cascades"
+)
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 REAL_DATA = SHARED / "data" / "fer2013"
 REAL_YUNET = SHARED / "models" / "face_detection_yunet_2026may.onnx"

@@ -49,8 +49,9 @@ class HaarDetector:
         path = Path(folder or "") / "haarcascade_frontalface_default.xml"
         if not hasattr(cv2, "CascadeClassifier") or not path.is_file():
             raise ModelError(
-                f"This OpenCV ({cv2.__version__}) has no Haar cascades: expected a 4.x from PyPI. "
-                f'Install it with `pip install "{opencv_requirement()}"`.'
+                f"This OpenCV ({cv2.__version__}) has no Haar cascades: expected a 4.x from PyPI, "
+                f"or --detector fer-face or yunet. "
+                f'Install it with `pip install "{opencv_requirement(cascades=True)}"`.'
             )
         self._cascade = cv2.CascadeClassifier(str(path))
 

@@ -49,6 +49,11 @@ class Interpreter:
         return f'"{opencv_requirement(self.version)}"'
 
     @property
+    def opencv_4(self) -> str:
+        """The same of those that have Haar cascades."""
+        return f'"{opencv_requirement(self.version, cascades=True)}"'
+
+    @property
     def numpy(self) -> str:
         """What goes with the system's picamera2, for pip."""
         return '"numpy<2"' if self.version < (3, 13) else '"numpy>=2"'

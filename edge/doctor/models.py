@@ -125,6 +125,8 @@ def judge_fetched(name: str, state: str, path: str) -> Finding:
     if state == "there":
         return Finding(OK, f"model {name}", f"whole, {path}")
     if state == "missing":
-        return Finding(NOTE, f"model {name}", "not fetched; it finds more faces than haar", get)
+        return Finding(
+            NOTE, f"model {name}", "not fetched; it finds more small faces than fer-face", get
+        )
     damaged = f"{path} is not the known file, or cannot be read"
     return Finding(PROBLEM, f"model {name}", damaged, f"rm {shlex.quote(path)} && {get}")

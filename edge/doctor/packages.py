@@ -81,16 +81,13 @@ def failed(name: str, package: str, outcome: Outcome, heard: Heard, python: Inte
 # NumPy and OpenCV, as the child tells of them ------------------------------------------------
 
 
-def judge_native(
-    heard: Heard, python: Interpreter, twins: Iterable[str], *, has_yunet: bool
-) -> Iterator[Finding]:
+def judge_native(heard: Heard, python: Interpreter, twins: Iterable[str]) -> Iterator[Finding]:
     """NumPy, OpenCV and its window.
 
     Args:
         heard: The steps ``numpy``, ``OpenCV`` and ``window`` of :mod:`.vision`.
         python: Where they are installed.
         twins: Distributions of OpenCV that lie in one folder.
-        has_yunet: Whether the detector YuNet was fetched, which needs no cascade.
     """
     for name, package in (("numpy", "numpy"), ("OpenCV", "opencv-python-headless")):
         outcome = heard.get(name)
@@ -105,19 +102,17 @@ def judge_native(
             return
         if name == "numpy":
             yield Finding(OK, name, f"{outcome.value['version']}, {outcome.value['path']}")
-    yield from _judge_opencv(heard.value("OpenCV"), python, list(twins), has_yunet=has_yunet)
+    yield from _judge_opencv(heard.value("OpenCV"), python, list(twins))
     yield _judge_window(heard.get("window"), heard.value("OpenCV"), python)
 
 
-def _judge_opencv(
-    opencv: dict, python: Interpreter, twins: list[str], *, has_yunet: bool
-) -> Iterator[Finding]:
+def _judge_opencv(opencv: dict, python: Interpreter, twins: list[str]) -> Iterator[Finding]:
     here = f"{opencv['version']}, {opencv['path']}"
     install = python.pip(f"install {python.opencv}")
     if not opencv["cascade"]:
-        state = WARNING if has_yunet and opencv["yunet"] else PROBLEM
-        what = "it has no CascadeClassifier, which the detector haar needs"
-        yield Finding(state, "OpenCV", f"{here}: {what}", install)
+        # As from 5 on; only who asks for haar by name misses it.
+        what = "it has no cascades, so no detector haar; fer-face and yunet need none"
+        yield Finding(NOTE, "OpenCV", f"{here}: {what}", python.pip(f"install {python.opencv_4}"))
     elif not opencv["yunet"]:
         what = "older than 4.8.1, which the detector yunet needs"
         yield Finding(WARNING, "OpenCV", f"{here}: {what}", install)

@@ -26,23 +26,13 @@ def look(python: Interpreter, root: Path, source: str, limit_s: float) -> Iterat
         limit_s: The time it has.
     """
     began_s = time.monotonic()
-    twins, has_yunet = opencv_twins(), _has_yunet()
+    twins = opencv_twins()
     left_s = limit_s - (time.monotonic() - began_s)
     heard = ask(in_child, str(root), source, limit_s=left_s)
-    yield from judge_native(heard, python, twins, has_yunet=has_yunet)
+    yield from judge_native(heard, python, twins)
     yield from cameras.judge_usb(
         heard, lambda device: cameras.holders(root, device), cameras.video_group(), source
     )
-
-
-def _has_yunet() -> bool:
-    from ..models.catalogue import YUNET, place_of
-
-    try:
-        return place_of(YUNET).is_file()
-    except Exception:
-        # Without platformdirs there is no cache; its own finding says so.
-        return False
 
 
 def in_child(tell: Tell, root: str, source: str) -> None:

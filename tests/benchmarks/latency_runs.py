@@ -60,8 +60,7 @@ def answers_here(monkeypatch) -> SimpleNamespace:
         if isinstance(run, DetectorRun):
             return [
                 {"detector": name, "size": f"{w}x{h}", **_row({"load": 1.0, "detect_p50": 2.0})}
-                for name, _ in run.detectors
-                for w, h in run.sizes_wh
+                for name, _, (w, h) in run.settings
             ]
         rows = [dict.fromkeys([*CALLS, *STEPS], 10.0 * len(asked)) for _ in run.threads]
         answer = {"rows": rows, "memory": 5.0, "others_cores": 0.0, "runtime": "litert", "why": ""}

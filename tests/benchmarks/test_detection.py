@@ -18,6 +18,7 @@ from fer_edge.benchmarks.detection import (
 )
 from fer_edge.benchmarks.report import print_detection
 from fer_edge.edge.cli import cli
+from fer_edge.edge.detectors import standard_detectors
 
 from ..edge.conftest import a_face_at, write_clip
 
@@ -122,4 +123,9 @@ def test_the_command_runs_on_clips(tmp_path, detectors):
     result = CliRunner().invoke(cli, ["benchmark", "detect", str(clip), "--repeat", "1", "--json"])
 
     assert result.exit_code == 0, result.output
-    assert len(json.loads(result.stdout)["scores"]) == 3 * len(SIZES_WH)
+    scores = json.loads(result.stdout)["scores"]
+    assert len(scores) == len(settings_for(standard_detectors()))
+    assert [s["setting"]["size_wh"] for s in scores if s["setting"]["detector"] == "fer-face"] == [
+        [320, 240],
+        [192, 144],
+    ]

@@ -40,7 +40,8 @@ def test_the_whole_of_it_in_processes_of_their_own(tiny_model, tmp_path):
     measure_latency(session, LatencyPlan([str(tiny_model), str(stranger)], (1,), clip=clip))
 
     document = session.document()
-    assert {model.name for model in document.models} == {"tiny", "stranger"}
+    detectors = {"fer_face_320x240_int8", "fer_face_192x144_int8"}
+    assert {model.name for model in document.models} == {"tiny", "stranger", *detectors}
     found = {(f.of.get("model") or f.of["detector"], f.metric): f for f in document.figures}
     assert {metric for name, metric in found if name == "tiny"} == {
         "size",
@@ -62,8 +63,12 @@ def test_the_whole_of_it_in_processes_of_their_own(tiny_model, tmp_path):
     # The step holds the invoke.
     assert found["tiny", "classify_p50"].median > found["tiny", "invoke_p50"].median
     assert found["tiny", "size"].values == (tiny_model.stat().st_size / 1e6,)
-    sizes = [f.of["size"] for f in document.figures if f.metric == "detect_p50"]
+    looked = [f.of for f in document.figures if f.metric == "detect_p50"]
+    sizes = [of["size"] for of in looked if of["detector"] == "haar"]
     assert sizes == ["160x120", "192x144"]
+    # Which has models of two sizes, whatever the pictures have.
+    sizes = [of["size"] for of in looked if of["detector"] == "fer-face"]
+    assert sizes == ["320x240", "192x144"]
     # They are not enlarged.
     assert "192x144" in document.missing["haar at 640x480"]
     assert "fer-edge models get yunet" in document.missing["yunet"]
@@ -140,7 +145,13 @@ def test_mistakes_are_told_before_anything_is_measured(no_children, plan, error,
 def test_quick_leaves_sizes_out(no_children, tiny_model, effort, sizes):
     measure_latency(a_session(effort), LatencyPlan([str(tiny_model)], (1,)))
 
-    assert len(no_children.asked[-1].sizes_wh) == sizes
+    settings = no_children.asked[-1].settings
+    assert len([size_wh for name, _, size_wh in settings if name == "haar"]) == sizes
+    # Of our own, those that ship, or the larger one alone.
+    assert [size_wh for name, _, size_wh in settings if name == "fer-face"] == [
+        (320, 240),
+        (192, 144),
+    ][: 1 if effort.quick else 2]
 
 
 def test_it_says_how_long_a_full_run_takes(no_children):
@@ -149,8 +160,8 @@ def test_it_says_how_long_a_full_run_takes(no_children):
     measure_latency(a_session(FULL, said), LatencyPlan())
 
     (line,) = [line for line in said if "about" in line]
-    # Two models, two threads, ten sizes, five times ten seconds each.
-    assert line == "latency: about 13 min on a desktop"
+    # Two models, two threads, twelve sizes, five times ten seconds each.
+    assert line == "latency: about 15 min on a desktop"
 
 
 def test_an_interruption_keeps_what_was_finished(no_children, tiny_model, monkeypatch):

@@ -79,7 +79,7 @@ def test_an_edge_tpu_that_was_lost_meanwhile_gives_no_figures(library, tmp_path,
 
 
 def test_detectors_over_sizes():
-    run = DetectorRun((("haar", None),), ((160, 120), (640, 480)), None, 0.01, 0.0)
+    run = DetectorRun((("haar", None, (160, 120)), ("haar", None, (640, 480))), None, 0.01, 0.0)
 
     small, large = measure_detectors(run)
 
@@ -92,9 +92,9 @@ def test_detectors_over_sizes():
 def test_a_clip_is_not_enlarged(tmp_path):
     # The first size that it fits into shows it whole; the others would show the same.
     clip = write_clip(tmp_path / "clip.avi", 6, (176, 100))
-    sizes = ((160, 120), (192, 144), (320, 240))
+    settings = tuple(("haar", None, size_wh) for size_wh in ((160, 120), (192, 144), (320, 240)))
 
-    rows = measure_detectors(DetectorRun((("haar", None),), sizes, str(clip), 0.01, 0.0))
+    rows = measure_detectors(DetectorRun(settings, str(clip), 0.01, 0.0))
 
     assert [row.get("why", "") for row in rows] == [
         "",
@@ -132,7 +132,7 @@ def test_a_detector_that_cannot_be_had_is_missing(monkeypatch):
 
     monkeypatch.setattr(haar.HaarDetector, "__init__", no_cascades)
 
-    (row,) = measure_detectors(DetectorRun((("haar", None),), ((160, 120),), None, 0.01, 0.0))
+    (row,) = measure_detectors(DetectorRun((("haar", None, (160, 120)),), None, 0.01, 0.0))
 
     assert row["why"] == "This OpenCV has no Haar cascades"
 

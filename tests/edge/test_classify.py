@@ -26,7 +26,7 @@ EXIF_TURNED_RIGHT = 6
 
 
 def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, ["classify", *map(str, arguments), "--detector", "haar"])
+    return CliRunner().invoke(cli, ["classify", *map(str, arguments), "--detector", "fer-face"])
 
 
 def documents(done: Result) -> list[dict]:

@@ -63,7 +63,7 @@ def test_the_stronger_source_wins(tmp_path: Path) -> None:
 def test_a_run_takes_them_and_the_command_line_is_the_strongest(tmp_path: Path) -> None:
     write(
         tmp_path / "c.toml",
-        '[run]\ncamera = "demo"\nframes = 2\nrotate = 90\nmirror = true\ndetector = "haar"\n'
+        '[run]\ncamera = "demo"\nframes = 2\nrotate = 90\nmirror = true\ndetector = "fer-face"\n'
         'window = false\njsonl = "out.jsonl"\n',
     )
 

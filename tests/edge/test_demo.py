@@ -13,7 +13,7 @@ from fer_edge.edge.detectors import open_detector
 from fer_edge.edge.errors import CameraError
 from fer_edge.edge.framing import to_grey
 
-from ..conftest import EMOTIONS
+from ..conftest import EMOTIONS, needs_cascades
 
 STILL, ROUND = 28, 294
 sizes = st.tuples(st.integers(64, 700), st.integers(64, 700))
@@ -175,6 +175,7 @@ def test_an_impossible_size_or_rate_is_refused(size_wh, fps):
 # ------------------------------------------------------------------------------------- the faces
 
 
+@needs_cascades
 @pytest.mark.parametrize("size_wh", [(640, 480), (321, 243)])
 def test_haar_finds_the_face_where_it_is(size_wh):
     demo, detector = lossless(size_wh), open_detector("haar")

@@ -22,7 +22,7 @@ from fer_edge.edge.errors import ModelError, UsageError
 from fer_edge.edge.framing import to_grey
 from fer_edge.edge.models import catalogue
 
-from ..conftest import a_face
+from ..conftest import a_face, needs_cascades
 
 # Frames of the demo in which the face stands still, at many places and sizes and in all emotions.
 STILL = range(5, 42 * 28, 42)
@@ -214,8 +214,8 @@ def own_cache(tmp_path, monkeypatch) -> Path:
     return place
 
 
-def test_auto_is_haar_where_nothing_was_fetched(own_cache):
-    assert open_detector().name == open_detector(AUTO).name == "haar"
+def test_auto_is_our_own_where_nothing_was_fetched(own_cache):
+    assert open_detector().name == open_detector(AUTO).name == "fer-face"
 
 
 def test_auto_is_yunet_once_its_file_is_there(own_cache, yunet_file, monkeypatch):
@@ -227,7 +227,7 @@ def test_auto_is_yunet_once_its_file_is_there(own_cache, yunet_file, monkeypatch
     monkeypatch.setattr("fer_edge.edge.detectors.yunet.YUNET", changed)
 
     assert open_detector(AUTO).name == "yunet"
-    assert open_detector("haar").name == "haar"
+    assert open_detector("fer-face").name == "fer-face"
 
 
 def test_auto_is_yunet_where_a_model_is_given(own_cache, yunet_file):
@@ -264,6 +264,7 @@ def test_a_size_of_nothing_is_a_mistake(size_wh):
 
 
 # How an OpenCV 5 differs: there is no classifier, or there is no data.
+@needs_cascades
 @pytest.mark.parametrize("gone", ["CascadeClassifier", "data"])
 def test_an_opencv_without_cascades_is_told_apart_and_mended(monkeypatch, gone):
     monkeypatch.delattr(cv2, gone)

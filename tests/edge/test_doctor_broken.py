@@ -61,7 +61,6 @@ NATIVE = [
     ({"cv2": ABORT}, "OpenCV", "SIGABRT", "opencv-python-headless"),
     # What is left of a folder that two wheels shared, when one was removed.
     ({"cv2": ""}, "OpenCV", "has no attribute '__version__'", "--force-reinstall"),
-    ({"cv2": "__version__ = '5.0.0'"}, "OpenCV", "no CascadeClassifier", "opencv-python-headless"),
 ]
 
 

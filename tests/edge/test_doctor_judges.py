@@ -104,7 +104,7 @@ def test_why_an_import_fails(said, cause, cure):
 
 def test_the_pair_goes_by_the_python():
     assert packages.explain("_ARRAY_API not found", TRIXIE, "x")[1] == (
-        'python -m pip install "numpy>=2" "opencv-python-headless>=4.12,<5"'
+        'python -m pip install "numpy>=2" "opencv-python-headless>=4.12,<6"'
     )
 
 
@@ -116,9 +116,9 @@ LOADED = {"numpy": Outcome(NUMPY), "OpenCV": Outcome(OPENCV), "window": Outcome(
 LATE = Outcome(why="it did not come back within 3.9 s", late_s=1.0)
 
 
-def native(changes: dict, twins=(), has_yunet=False, **lost) -> list[Finding]:
+def native(changes: dict, twins=(), **lost) -> list[Finding]:
     steps = {name: step for name, step in {**LOADED, **changes}.items() if step is not None}
-    return list(packages.judge_native(Heard(steps, **lost), PYTHON, twins, has_yunet=has_yunet))
+    return list(packages.judge_native(Heard(steps, **lost), PYTHON, twins))
 
 
 def opencv(**changes) -> dict:
@@ -135,10 +135,8 @@ NATIVE = [
     ({"OpenCV": LATE}, {}, [WELL[0], ("warning", "OpenCV")]),
     ({"numpy": None}, {"lost": "it did not come back", "late": True}, [("warning", "numpy")]),
     ({"OpenCV": Outcome(why="it ended (SIGILL)")}, {}, [WELL[0], ("problem", "OpenCV")]),
-    # OpenCV 5 has no cascade: no matter where YuNet is.
-    (opencv(cascade=False), {}, [WELL[0], ("problem", "OpenCV"), WELL[2]]),
-    (opencv(cascade=False), {"has_yunet": True}, [WELL[0], ("warning", "OpenCV"), WELL[2]]),
-    (opencv(yunet=False), {"has_yunet": True}, [WELL[0], ("warning", "OpenCV"), WELL[2]]),
+    # OpenCV 5 has no cascade, which the other detectors do not need.
+    (opencv(cascade=False), {}, [WELL[0], ("note", "OpenCV"), WELL[2]]),
     # Debian 12's own, and two wheels in one folder.
     (opencv(version="4.6.0", yunet=False), {}, [WELL[0], ("warning", "OpenCV"), WELL[2]]),
     ({}, {"twins": ("opencv-python", "opencv-python-headless")}, [
@@ -342,7 +340,7 @@ NAMES += ["library", "version", "delegate", "digest a", "run a"]
 def test_steps_that_fail_in_any_way_have_findings_with_cures(heard):
     device = coral.Device("usb", node="x")
     found = [
-        *packages.judge_native(heard, PYTHON, (), has_yunet=False),
+        *packages.judge_native(heard, PYTHON, ()),
         *cameras.judge_usb(heard, lambda _: [], "in", ""),
         *cameras.judge_usb(heard, lambda _: [], "in", "x"),
         *cameras.judge_csi(heard, SENSOR, PYTHON),

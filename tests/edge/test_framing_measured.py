@@ -16,6 +16,8 @@ from fer_edge.edge.framing import Framing, to_grey
 from fer_edge.edge.records import Box, Image
 from fer_edge.training.datasets import load
 
+from ..conftest import needs_cascades
+
 # In sides of the training crop. Augmentation moves by more, but a bias adds to that.
 WITHIN = 0.08
 # A box with less of the face is something else.
@@ -99,6 +101,7 @@ WRONG = {
 }
 
 
+@needs_cascades
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_framing_is_noticed(case):
     detector = open_detector("haar")

@@ -300,7 +300,8 @@ def test_list_shows_what_ships_and_what_can_be_fetched(known):
     rows = json.loads(call("list", "--json").stdout)
     lines = call("list").stdout.splitlines()
 
-    assert [row["name"] for row in rows] == [*shipped_models(), "yunet"]
+    detectors = ["fer_face_320x240", "fer_face_192x144"]
+    assert [row["name"] for row in rows] == [*shipped_models(), *detectors, "yunet"]
     assert [line.split()[0] for line in lines] == [row["name"] for row in rows]
     by_name = {row["name"]: row for row in rows}
     fast, yunet = by_name["fast"], by_name["yunet"]

@@ -233,7 +233,7 @@ def test_a_photograph_is_read_and_not_kept(tmp_path: Path, monkeypatch) -> None:
 
     def open_reader() -> EmotionReader:
         opened.append(1)
-        return EmotionReader(detector="haar")
+        return EmotionReader(detector="fer-face")
 
     demo = DemoCamera(lossless=True)
     with served(open_reader=open_reader) as page:

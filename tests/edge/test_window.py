@@ -265,7 +265,7 @@ def windowed(tmp_path_factory):
     venv.create(home / "venv", with_pip=True)
     pip = [home / "venv/bin/python", "-m", "pip", "install", "-q"]
     opencv = (
-        "opencv-python>=4.8.1,<4.12" if sys.version_info < (3, 13) else "opencv-python>=4.12,<5"
+        "opencv-python>=4.8.1,<4.12" if sys.version_info < (3, 13) else "opencv-python>=4.12,<6"
     )
     environment = clean_environment()
     others = ("ai-edge-litert", "click", "rich", "platformdirs")
