@@ -55,7 +55,7 @@ benchmark.add_command(report)
     "detectors",
     type=click.Choice(["yunet", "fer-face", "haar"]),
     multiple=True,
-    default=("yunet", "haar"),
+    default=("yunet", "fer-face", "haar"),
     show_default=True,
     help="Of ours; may be given several times.",
 )

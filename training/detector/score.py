@@ -35,12 +35,14 @@ class Rules:
         min_px: Shorter side of the faces that count, from this on.
         max_px: … and below this.
         masked: Whether faces whose ``kind`` is ``mask`` count.
+        false_an_image: False boxes an image at which recall and threshold are told.
     """
 
     iou: float = 0.5
     min_px: float = 16.0
     max_px: float = float("inf")
     masked: bool = False
+    false_an_image: float = FALSE_AN_IMAGE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,7 @@ class Score:
     Attributes:
         average_precision: Area under precision over recall, every point of it, the precision made
             falling; 0 to 1.
-        recall: Share of the faces that are found with at most :data:`FALSE_AN_IMAGE` false boxes
-            an image; 0 to 1.
+        recall: Share of the faces that are found with at most so many false boxes an image; 0 to 1.
         threshold: Score at which that is; infinity where the best box of all is false already.
         faces: That count.
         images: Number of scenes.
@@ -93,7 +94,7 @@ def score(found: Sequence[Found], scenes: Sequence[Scene], rules: Rules | None =
     recalls, precisions = right / faces, right / (right + wrong)
     falling = np.maximum.accumulate(precisions[::-1])[::-1]
     area = float((np.diff(recalls, prepend=0.0) * falling).sum())
-    few = np.flatnonzero(wrong <= FALSE_AN_IMAGE * len(scenes))
+    few = np.flatnonzero(wrong <= rules.false_an_image * len(scenes))
     if not len(few):
         return Score(area, 0.0, float("inf"), faces, len(scenes))
     return Score(area, float(recalls[few[-1]]), float(scores[few[-1]]), faces, len(scenes))

@@ -57,6 +57,10 @@ def test_a_tenth_of_a_false_box_an_image_is_allowed():
 
     assert reached.recall == 15 / 20
     assert reached.threshold == pytest.approx(0.55)
+    # And at one in twenty images the best of them alone.
+    fewer = score(rows, scenes, Rules(false_an_image=0.05))
+    assert (fewer.recall, fewer.threshold) == (0.0, pytest.approx(0.99))
+    assert fewer.average_precision == reached.average_precision
 
 
 # Intersection over union of a box with FACE that is moved to the right, and the rules.
