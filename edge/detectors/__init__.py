@@ -143,7 +143,7 @@ BACKENDS = {
         is_here=_has_yunet,
     ),
     "fer-face": Backend(
-        "our own int8 model (ships with fer-edge; grey, faces from about 12 pixels)",
+        "our own int8 model (ships with fer-edge; grey, faces from about 14 pixels)",
         _open_fer_face,
         has_model=True,
         is_here=_has_fer_face,
