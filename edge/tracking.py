@@ -16,8 +16,8 @@ from .schedule import FrameClock
 
 #: By the name of a detector: what scores less is so often no face that it has to be seen twice. On
 #: the project's clips Haar's four false boxes reached 0.6, of its 208 true ones two were below 1; a
-#: printed face on a shirt reached 0.62 and 0.70 with YuNet, true faces of 30 pixels 0.7 to 0.8. With
-#: fer-face 12 of that print's 17 boxes were below 0.65, and of the true faces only tiny ones.
+#: printed face on a shirt reached 0.62 and 0.70 with YuNet, true faces of 30 pixels 0.7 to 0.8.
+#: With fer-face 13 of 18 false boxes were below 0.65, and of the true faces tiny ones alone.
 STRONG_SCORES = {"haar": 1.0, "yunet": 0.7, "fer-face": 0.65}
 
 # Half a second: a blink of the detector keeps its number, a person who left does not hand it on.
