@@ -69,11 +69,11 @@ def plain_net(
         dropout: Share of the pooled features that training drops.
     """
     pixels, x = _scaled_pixels()
-    x = _conv_block(x, stem, "stem")
+    x = conv_block(x, stem, "stem")
     for stage, width in enumerate(widths, start=1):
         x = layers.MaxPooling2D(name=f"pool{stage}")(x)
-        x = _conv_block(x, width, f"stage{stage}a")
-        x = _conv_block(x, width, f"stage{stage}b")
+        x = conv_block(x, width, f"stage{stage}a")
+        x = conv_block(x, width, f"stage{stage}b")
     x = layers.GlobalAveragePooling2D(name="mean")(x)
     return _finish(pixels, layers.Dropout(dropout, name="dropout")(x), "plain_net")
 
@@ -101,7 +101,7 @@ def residual_net(
     if len(widths) != len(blocks):
         raise UsageError(f"widths {list(widths)} and blocks {list(blocks)} differ in length.")
     pixels, x = _scaled_pixels()
-    x = _conv_block(x, stem, "stem")
+    x = conv_block(x, stem, "stem")
     for stage, (width, count) in enumerate(zip(widths, blocks, strict=True), start=1):
         for block in range(count):
             x = _residual_block(
@@ -147,9 +147,9 @@ def mini_xception(*, stem: int = 8, widths: Sequence[int] = (16, 32, 64, 128)) -
     """
     pixels, x = _scaled_pixels()
     for place in "ab":
-        x = _conv_block(x, stem, f"stem_{place}", padding="valid")
+        x = conv_block(x, stem, f"stem_{place}", padding="valid")
     for stage, width in enumerate(widths, start=1):
-        short = _conv_block(x, width, f"block{stage}_short", size=1, stride=2, relu=False)
+        short = conv_block(x, width, f"block{stage}_short", size=1, stride=2, relu=False)
         for place, relu in (("a", True), ("b", False)):
             name = f"block{stage}{place}"
             x = layers.SeparableConv2D(
@@ -185,7 +185,7 @@ def _finish(pixels: Any, features: Any, name: str) -> keras.Model:
     return keras.Model(pixels, logits, name=name)
 
 
-def _conv_block(
+def conv_block(
     x: Any,
     width: int,
     name: str,
@@ -195,6 +195,7 @@ def _conv_block(
     relu: bool = True,
     padding: str = "same",
 ) -> Any:
+    """A convolution and batch norm, and unless told otherwise ReLU: what the Edge TPU fuses."""
     x = layers.Conv2D(
         width,
         size,
@@ -209,9 +210,9 @@ def _conv_block(
 
 
 def _residual_block(x: Any, width: int, stride: int, name: str) -> Any:
-    y = _conv_block(x, width, f"{name}1", stride=stride)
-    y = _conv_block(y, width, f"{name}2", relu=False)
+    y = conv_block(x, width, f"{name}1", stride=stride)
+    y = conv_block(y, width, f"{name}2", relu=False)
     if stride != 1 or x.shape[-1] != width:
-        x = _conv_block(x, width, f"{name}_short", size=1, stride=stride, relu=False)
+        x = conv_block(x, width, f"{name}_short", size=1, stride=stride, relu=False)
     x = layers.Add(name=f"{name}_add")([y, x])
     return layers.ReLU(name=f"{name}_relu")(x)

@@ -19,6 +19,7 @@ from keras import layers
 
 from ...edge.detectors.fer_face_decode import RAW_LIMIT, RAW_MIDDLE, STRIDES
 from ...edge.errors import UsageError
+from ..architectures import conv_block
 
 # Of the cells before training, those that say "face": so few that the many cells without one do not
 # decide the first steps (T.-Y. Lin et al., ICCV 2017, arXiv:1708.02002, section 4.1).
@@ -50,7 +51,7 @@ def build_network(
         )
     pixels = keras.Input((*size_wh[::-1], 1), name="pixels")
     x = layers.Rescaling(1 / 255, name="scale")(pixels)
-    x = _conv_block(x, stem, "stem", stride=2)
+    x = conv_block(x, stem, "stem", stride=2)
     stages = []
     for place, (width, count) in enumerate(zip(widths, blocks, strict=True)):
         stride = 4 << place
@@ -60,9 +61,9 @@ def build_network(
             # training.
             x = layers.ZeroPadding2D(1, name="pad32")(x)
         padding = "valid" if stride == STRIDES[-1] else "same"
-        x = _conv_block(x, width, f"down{stride}", stride=2, padding=padding)
+        x = conv_block(x, width, f"down{stride}", stride=2, padding=padding)
         for block in range(count):
-            x = _conv_block(x, width, f"conv{stride}{'abcdefgh'[block]}")
+            x = conv_block(x, width, f"conv{stride}{'abcdefgh'[block]}")
         stages.append(x)
     fine, middle, coarse = stages[1:]
     # What the finest cells see of their surroundings would else end 27 pixels from their centre.
@@ -74,7 +75,7 @@ def build_network(
     )
     boxes, scores = [], []
     for stride, features in zip(STRIDES, (fine, middle, coarse), strict=True):
-        features = _conv_block(features, int(features.shape[-1]), f"head{stride}")
+        features = conv_block(features, int(features.shape[-1]), f"head{stride}")
         near = _answer(features, 4, RAW_MIDDLE, f"boxes{stride}_raw")
         near = layers.ReLU(RAW_LIMIT, dtype="float32", name=f"boxes{stride}_limit")(near)
         sure = _answer(features, 1, float(np.log(_PRIOR / (1 - _PRIOR))), f"scores{stride}_raw")
@@ -97,17 +98,3 @@ def _answer(x: Any, width: int, bias: float, name: str) -> Any:
         dtype="float32",
         name=name,
     )(x)
-
-
-def _conv_block(x: Any, width: int, name: str, *, stride: int = 1, padding: str = "same") -> Any:
-    x = layers.Conv2D(
-        width,
-        3,
-        strides=stride,
-        padding=padding,
-        use_bias=False,  # the batch norm behind it has one
-        kernel_initializer="he_normal",
-        name=f"{name}_conv",
-    )(x)
-    x = layers.BatchNormalization(momentum=0.9, name=f"{name}_norm")(x)
-    return layers.ReLU(name=f"{name}_relu")(x)
