@@ -171,8 +171,8 @@ def open_detector(
     """Build a detector.
 
     Args:
-        name: One of :data:`CHOICES`. ``auto`` is YuNet where its file was fetched, else fer-face
-            where a model of it ships, else Haar; the detector's ``name`` says which.
+        name: One of :data:`CHOICES`. ``auto`` is YuNet where its file was fetched, else fer-face,
+            which ships (else Haar); the detector's ``name`` says which.
         size_wh: Width and height in pixels that pictures are shrunk to fit into, their shape kept;
             a smaller picture stays as it is. Smaller is faster and misses smaller faces. Of the
             models of fer-face that ship it chooses the nearest; a TFLite model of the caller's has
