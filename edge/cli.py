@@ -172,9 +172,11 @@ def main() -> None:
         # A stream has no name; a file that cannot be opened or found has.
         if exc.errno not in _FULL or exc.filename is not None:
             raise
-        tell(f"fer-edge: Cannot write to the standard output: {exc.strerror}.")
-        point_nowhere(sys.stdout)
-        code = _end_streams(SinkError.exit_code)
+        # What the standard output kept back fails again where it was that.
+        code = _end_streams(EXIT_OK)
+        if code == EXIT_OK:
+            tell(f"fer-edge: Cannot write: {exc.strerror}.")
+            code = SinkError.exit_code
     else:
         code = _end_streams(EXIT_OK)
     _leave_if_hung(code)
