@@ -179,13 +179,14 @@ class PacedClip(CameraBase):
 
     lossless = False
 
-    def __init__(self, path: Path, loops: int, fps: float):
+    def __init__(self, path: Path, loops: int, fps: float, frames: int | None = None):
         """Open the clip; its time begins with the first frame.
 
         Args:
             path: The file.
             loops: How often it is played.
             fps: Frames a second.
+            frames: After how many it ends, where that is before the end of the last turn.
 
         Raises:
             CameraError: OpenCV cannot read it as a video.
@@ -195,9 +196,12 @@ class PacedClip(CameraBase):
         self._cameras = [ClipCamera(path) for _ in range(loops)]
         self._began_ns: int | None = None
         self._index = self._turn = 0
+        self._frames = frames
 
     def read(self) -> Frame | None:
         """The next frame, at its time, or at once if that is over; None at the end."""
+        if self._index == self._frames:
+            return None
         while (frame := self._cameras[self._turn].read()) is None:
             # Not closed before the end: memory that it gives back would hide what others gain.
             if self._turn + 1 == len(self._cameras):

@@ -1,31 +1,31 @@
-"""What the loop's own telemetry costs it: runs with it and without, in pairs.
+"""What the loop's own telemetry costs it: a clip played again and again, with it and without.
 
-The difference is less than two runs of the same thing differ, so it takes many short pairs: the
-two of a pair follow each other at once, in an order that changes from pair to pair, so that a
-machine that gets slower or faster meanwhile favours neither. Told is the median of the pairs with
-its interval by the order statistics (the sign test turned round; W. J. Conover, "Practical
-Nonparametric Statistics", 3.2), which assumes nothing about how the pairs are spread.
+Two playings of the same clip differ by some ten per cent, a hundred times what is looked for, so it
+takes thousands of short pairs. The loop runs on meanwhile and only its telemetry is switched: the
+two of a pair follow each other at once, over the same pictures, in an order that changes from pair
+to pair, so that a machine that gets slower or faster favours neither. Told is the median of the
+pairs with its interval by the order statistics (the sign test turned round; W. J. Conover,
+"Practical Nonparametric Statistics", 3.2), which assumes nothing about how the pairs are spread.
 """
 
 import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from math import comb
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
-import numpy as np
-
-from ..edge import pipeline
 from ..edge.classifier import EmotionClassifier
-from ..edge.detectors import Detector, open_detector
+from ..edge.detectors import open_detector
 from ..edge.memory import use_one_heap
 from ..edge.models import DEFAULT
+from ..edge.pipeline import Pipeline
+from ..edge.records import Frame, Result
 from ..edge.telemetry import Telemetry
 from .clips import Film, FilmCamera, read_clip, read_film
-from .document import Better
+from .document import Better, Of
 from .given import find_models
 from .host import choose_cores, pinned, stopwatch
 from .rules import say_disturbed
@@ -44,11 +44,12 @@ class InstrumentsPlan:
     """What to measure.
 
     Attributes:
-        clip: A video, played from memory so that decoding is no part of it.
+        clip: A video, played from memory so that decoding is no part of it. A short one, of some
+            tenths of a second for the loop, makes many pairs.
         detector: Name of the detector.
         detector_model: Its file; None is the known one.
         model: Name or file of the ``.tflite``; None is the default model.
-        pairs: How many.
+        pairs: How many, of two playings each.
         cores: How many cores to pin the loop to.
     """
 
@@ -56,25 +57,39 @@ class InstrumentsPlan:
     detector: str = "auto"
     detector_model: Path | None = None
     model: str | None = None
-    pairs: int = 60
+    pairs: int = 3500
     cores: int = 1
 
 
-class _Silent(Telemetry):
-    """Takes nothing down."""
+class _EndlessFilm(FilmCamera):
+    """A film that begins anew at its end, as one stream."""
 
-    def passed(
-        self, stage: str, age_ms: float | None = None, *, took_s: float | None = None
-    ) -> None:
-        pass
+    def __init__(self, film: Film):
+        super().__init__(film)
+        self._turn = 0
+
+    def read(self) -> Frame | None:
+        """The next frame; there is always one."""
+        length = len(self._film.pictures)
+        if self._index == length:
+            self._index, self._turn = 0, self._turn + 1
+        frame = super().read()
+        if frame is None:
+            return None
+        before_ns = round(self._turn * length * 1e9 / self._film.fps)
+        return replace(
+            frame,
+            index=self._turn * length + frame.index,
+            stream_ns=before_ns + self._times_ns[frame.index],
+        )
 
 
 def measure_instruments(session: Session, plan: InstrumentsPlan) -> None:
     """Play a clip again and again, with telemetry and without.
 
     Args:
-        session: Takes the figures, as section ``instruments``: frames a second of each run, and
-            what telemetry lost of them in each pair.
+        session: Takes the figures, as section ``instruments``: frames a second with and without,
+            and what telemetry lost of them in each pair.
         plan: What to measure.
 
     Raises:
@@ -91,29 +106,61 @@ def measure_instruments(session: Session, plan: InstrumentsPlan) -> None:
     session.add_model(model.name, model.path)
     of = {"model": model.name, "detector": detector.name, "cores": len(cores), **clip.of}
     pairs = _QUICK_PAIRS if session.effort.quick else plan.pairs
-    session.say(f"instruments: {pairs} pairs of runs of {_seconds(session):g} s")
-    found: dict[bool, list[float]] = {True: [], False: []}
     with session.section("instruments"), pinned(cores):
-        _play(film, detector, classifier, session.effort.warmup_s)
-        spent = stopwatch()
-        for number in range(pairs):
-            for telemetry in (number % 2 == 0, number % 2 == 1):
-                with _telemetry(telemetry):
-                    fps = _play(film, detector, classifier, _seconds(session))
-                found[telemetry].append(fps)
-        invalid = say_disturbed(spent().others_cores)
-        for telemetry, name in ((True, "on"), (False, "off")):
-            values = tuple(found[telemetry])
-            session.add("fps", *_RATES, {**of, "telemetry": name}, values, invalid=invalid)
-        lost = tuple(
-            100 * (1 - on / off) for on, off in zip(found[True], found[False], strict=True)
-        )
-        session.add("lost", *_PERCENT, of, lost, invalid=invalid)
+        running = Pipeline(_EndlessFilm(film), detector, classifier)
+        results, frames = running.results(), len(film.pictures)
+        found: list[tuple[float, float]] = []
+        try:
+            began, warmed = time.perf_counter(), 0
+            while time.perf_counter() - began < session.effort.warmup_s or not warmed:
+                _play(results, frames)
+                warmed += 1
+            each_s = 2 * (time.perf_counter() - began) / warmed
+            minutes = f"about {max(1, round(pairs * each_s / 60))} min"
+            session.say(f"instruments: {pairs} pairs of {each_s:.2f} s, {minutes}")
+            spent = stopwatch()
+            for number in range(pairs):
+                found.append(_pair(results, frames, on_first=number % 2 == 0))
+        finally:
+            running.stop()
+            results.close()
+            if found:
+                # Of an interrupted run, what was finished.
+                invalid = say_disturbed(spent().others_cores)
+                _add_figures(session, of, frames, found, invalid)
+
+
+def _pair(results: Iterator[Result], frames: int, *, on_first: bool) -> tuple[float, float]:
+    """Seconds that the film took with telemetry, and without."""
+    took_s: dict[bool, float] = {}
+    for on in (on_first, not on_first):
+        with _telemetry(on):
+            began = time.perf_counter()
+            _play(results, frames)
+            took_s[on] = time.perf_counter() - began
+    return took_s[True], took_s[False]
+
+
+def _add_figures(
+    session: Session, of: Of, frames: int, found: Sequence[tuple[float, float]], invalid: str
+) -> None:
+    for name, times_s in zip(("on", "off"), zip(*found, strict=True), strict=True):
+        fps = frames / median(times_s)
+        session.add("fps", *_RATES, {**of, "telemetry": name}, fps, invalid=invalid)
+    lost = tuple(round(100 * (1 - off_s / on_s), 3) for on_s, off_s in found)
+    session.add("lost", *_PERCENT, of, lost, invalid=invalid)
     low, high = median_interval(lost)
     session.note(
         f"Telemetry costs {median(lost):.2f} % of the frames a second (95 % interval of the "
-        f"median of {pairs} pairs: {low:.2f} to {high:.2f}); wanted are at most {WANTED_PERCENT}."
+        f"median of {len(lost)} pairs: {low:.2f} to {high:.2f}); wanted are at most "
+        f"{WANTED_PERCENT}."
     )
+
+
+def _play(results: Iterator[Result], frames: int) -> None:
+    """Take so many results of the loop."""
+    for _ in islice(results, frames):
+        pass
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float]:
@@ -125,36 +172,31 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
         values: At least one.
     """
     ordered, count = sorted(values), len(values)
-    # So many of the smallest and of the largest can be left out.
-    outside, below = 0, 0.5**count
+    # So many of the smallest and of the largest can be left out; in whole numbers, as 0.5 to the
+    # power of thousands is no float.
+    outside, below, orders = 0, 1, 1
     while outside + 1 < count - outside - 1:
-        below += comb(count, outside + 1) * 0.5**count
-        if 2 * below > 0.05:
+        orders = orders * (count - outside) // (outside + 1)
+        below += orders
+        if 2 * 20 * below > 2**count:
             break
         outside += 1
     return ordered[outside], ordered[count - 1 - outside]
 
 
-def _seconds(session: Session) -> float:
-    """Of a run: short, so that the two of a pair are close to each other."""
-    return session.effort.seconds / 5
-
-
-def _play(film: Film, detector: Detector, classifier: EmotionClassifier, seconds: float) -> float:
-    """Frames a second of the loop over a film, played as often as so many seconds take."""
-    classifier.classify(np.zeros((1, *classifier.size_wh[::-1]), np.uint8))
-    frames, began = 0, time.perf_counter()
-    while (took_s := time.perf_counter() - began) < seconds or not frames:
-        running = pipeline.Pipeline(FilmCamera(film), detector, classifier)
-        frames += sum(1 for _ in running.results())
-    return frames / took_s
-
-
 @contextmanager
 def _telemetry(on: bool) -> Iterator[None]:
-    real = pipeline.Telemetry
-    setattr(pipeline, "Telemetry", real if on else _Silent)  # noqa: B010 - a class is no variable
+    """With telemetry or without, also in a loop that runs already."""
+    real = Telemetry.passed
+    if not on:
+        setattr(Telemetry, "passed", _pass_over)  # noqa: B010 - pyright: a method is no variable
     try:
         yield
     finally:
-        setattr(pipeline, "Telemetry", real)  # noqa: B010
+        setattr(Telemetry, "passed", real)  # noqa: B010
+
+
+def _pass_over(
+    self: Telemetry, stage: str, age_ms: float | None = None, *, took_s: float | None = None
+) -> None:
+    """Take nothing down."""

@@ -6,7 +6,7 @@ so that speed and accuracy are those of one code (MLPerf Inference, arXiv:1911.0
 """
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,13 +18,13 @@ from ..edge.models import shipped_detectors
 from ..edge.models.catalogue import YUNET, place_of, state_of
 from ..edge.sandbox import run_in_child
 from .clips import read_clip
-from .document import Better, Of
+from .document import Better
 from .given import GivenModel, find_models
-from .rules import Effort, Repeated, say_disturbed
+from .rules import Effort, gather
 from .session import Session
 
 if TYPE_CHECKING:
-    from .latency_child import DetectorRun, ModelRun
+    from .latency_child import DetectorRun, DetectorSetting, ModelRun
 
 THREADS = (1, 2, 4)
 SIZES_WH = ((160, 120), (192, 144), (320, 240), (480, 360), (640, 480))
@@ -77,13 +77,31 @@ def measure_latency(session: Session, plan: LatencyPlan) -> None:
     if not any("tpu" in each for each in devices.values()):
         session.miss("Edge TPU", "libedgetpu is not installed (docs/coral.md)")
     with session.section("latency"):
+        jobs: list[_ModelJob | _DetectorJob] = []
         for model in models:
             session.add_model(model.name, model.path)
             size_mb = model.path.stat().st_size / 1e6
             session.add("size", "MB", "lower", {"model": model.name}, size_mb)
             for device in devices[model.name]:
-                _measure_model(session, model, device, threads if device == "cpu" else (1,))
-        _measure_detectors(session, plan)
+                jobs += _model_jobs(session, model, device, threads if device == "cpu" else (1,))
+        jobs.append(_DetectorJob(session, plan))
+        _measure_in_turn(session, jobs)
+
+
+def _measure_in_turn(session: Session, jobs: "Sequence[_ModelJob | _DetectorJob]") -> None:
+    """One repetition of each, and again, so that those of each lie over the whole time."""
+    rounds = session.effort.repeats
+    try:
+        for number in range(1, rounds + 1):
+            for job in jobs:
+                if not job.why:
+                    session.say(f"latency: {number} of {rounds}: {job.title}")
+                    job.measure()
+    finally:
+        # Of an interrupted run, what was finished.
+        for job in jobs:
+            if job.answers:
+                job.add_figures()
 
 
 def _threads(session: Session, wanted: Sequence[int]) -> tuple[int, ...]:
@@ -135,121 +153,155 @@ def _sizes(detector: str, effort: Effort) -> tuple[tuple[int, int], ...]:
     return _QUICK_SIZES_WH if effort.quick else SIZES_WH
 
 
-def _measure_model(
+def _model_jobs(
     session: Session, model: GivenModel, device: str, threads: tuple[int, ...]
-) -> None:
-    if model.keras and find_spec("tensorflow") is None:
+) -> "list[_ModelJob]":
+    if not model.keras:
+        return [_ModelJob(session, model, device, threads, first=True)]
+    if find_spec("tensorflow") is None:
         session.miss(model.name, 'TensorFlow is not installed: pip install "fer-edge[train]"')
-        return
-    counted = " and ".join(map(str, threads))
-    session.say(f"latency: {model.name} on the {device.upper()}, threads {counted}")
+        return []
     # TensorFlow takes a number of threads once only.
-    groups = [(one,) for one in threads] if model.keras else [threads]
-    for group in groups:
+    return [
+        _ModelJob(session, model, device, (number,), first=number == threads[0])
+        for number in threads
+    ]
+
+
+class _ModelJob:
+    """A model on a device, with numbers of threads that one process can measure."""
+
+    def __init__(
+        self,
+        session: Session,
+        model: GivenModel,
+        device: str,
+        threads: tuple[int, ...],
+        *,
+        first: bool,
+    ):
+        self._session, self._model, self._device = session, model, device
+        self._threads, self._first = threads, first
+        counted = " and ".join(map(str, threads))
+        self.title = f"{model.name} on the {device.upper()}, threads {counted}"
+        self.why = ""
+        self.answers: list[Mapping[str, Any]] = []
+
+    def measure(self) -> None:
+        """Add a repetition; or say why there is none, which ends the job."""
+        from .latency_child import ModelRun, measure_model
+
+        effort, model, threads = self._session.effort, self._model, self._threads
+        start_s, memory_mb = (
+            (_KERAS_START_S, _KERAS_MEMORY_MB) if model.keras else (_START_S, _MEMORY_MB)
+        )
+        window_s = (effort.seconds + effort.warmup_s) * len(threads)
+        run = ModelRun(
+            str(model.path), model.contract, self._device, threads, effort.seconds, effort.warmup_s
+        )
         try:
-            answers = list(_model_runs(session.effort, model, device, group))
+            answer = _ask(
+                measure_model,
+                run,
+                # The child's limit counts the processor time of all its threads, too.
+                limit_s=(start_s + window_s) * max(threads),
+                memory_mb=memory_mb,
+                what=f"The measurement of {model.name}",
+            )
         except ModelError as exc:
-            if device != "tpu":
+            if self._device != "tpu":
                 raise
-            session.miss(f"{model.name} on the Edge TPU", _without_folder(str(exc), model.path))
-            return
-        of = {"model": model.name, "runtime": answers[0]["runtime"], "device": device}
+            self.why = _without_folder(str(exc), model.path)
+            self._session.miss(f"{model.name} on the Edge TPU", self.why)
+        else:
+            self.answers.append(answer)
+
+    def add_figures(self) -> None:
+        """Give the session what the repetitions found."""
+        session, answers, device = self._session, self.answers, self._device
+        of = {"model": self._model.name, "runtime": answers[0]["runtime"], "device": device}
         # Looked at with the first number only; of a TPU most of it is in another process.
-        if device == "cpu" and group is groups[0]:
+        if device == "cpu" and self._first:
             memory = tuple(each["memory"] for each in answers)
             session.add("memory", "MB", "lower", of, memory)
-        _add_rows(session, of, group, answers)
-    if answers[0]["why"]:
-        session.miss(f"classify step of {model.name}", answers[0]["why"])
+        for index, number in enumerate(self._threads):
+            # Work of the process that holds an Edge TPU would count as others'.
+            others = [each["others_cores"] if device == "cpu" else 0.0 for each in answers]
+            rows = [each["rows"][index] for each in answers]
+            found = gather(list(zip(rows, others, strict=True)))
+            session.add_repeated(found, dict.fromkeys(found.values, _MS), {**of, "threads": number})
+        if answers[0]["why"] and self._first:
+            session.miss(f"classify step of {self._model.name}", answers[0]["why"])
 
 
-def _model_runs(
-    effort: Effort, model: GivenModel, device: str, threads: tuple[int, ...]
-) -> Iterator[Mapping[str, Any]]:
-    from .latency_child import ModelRun, measure_model
+class _DetectorJob:
+    """All detectors at all sizes, by one process."""
 
-    run = ModelRun(
-        str(model.path), model.contract, device, threads, effort.seconds, effort.warmup_s
-    )
-    window_s = (effort.seconds + effort.warmup_s) * len(threads)
-    start_s, memory_mb = (
-        (_KERAS_START_S, _KERAS_MEMORY_MB) if model.keras else (_START_S, _MEMORY_MB)
-    )
-    for _ in range(effort.repeats):
-        yield _ask(
-            measure_model,
+    why = ""
+
+    def __init__(self, session: Session, plan: LatencyPlan):
+        from .latency_child import DetectorRun
+
+        self._session, self._model = session, plan.detector_model
+        settings = _detector_settings(session, plan.detector_model)
+        self._shown, self._over = "the demo's frames", {}
+        if plan.clip is not None:
+            clip = read_clip(plan.clip)
+            self._shown, self._over = clip.name, clip.of
+        names = dict.fromkeys(name for name, _, _ in settings)
+        self.title = f"{', '.join(names)} over {self._shown}"
+        effort = session.effort
+        path = str(plan.clip) if plan.clip else None
+        self._run = DetectorRun(tuple(settings), path, effort.seconds, effort.warmup_s)
+        self.answers: list[Sequence[Mapping[str, Any]]] = []
+
+    def measure(self) -> None:
+        """Add a repetition."""
+        from .latency_child import measure_detectors
+
+        run = self._run
+        answer = _ask(
+            measure_detectors,
             run,
-            # The child's limit counts the processor time of all its threads, too.
-            limit_s=(start_s + window_s) * max(threads),
-            memory_mb=memory_mb,
-            what=f"The measurement of {model.name}",
+            limit_s=_START_S + (run.seconds + run.warmup_s) * len(run.settings),
+            memory_mb=_MEMORY_MB,
+            what="The measurement of the detectors",
         )
+        self.answers.append(answer)
+
+    def add_figures(self) -> None:
+        """Give the session what the repetitions found."""
+        session, seen = self._session, 0
+        for rows in zip(*self.answers, strict=True):
+            of = {"detector": rows[0]["detector"], "size": rows[0]["size"], "device": "cpu"}
+            if why := rows[0].get("why"):
+                why = _without_folder(why, self._model or Path())
+                session.miss(f"{of['detector']} at {of['size']}", why)
+                continue
+            seen += rows[0]["faces"]
+            found = gather([(row["took"], row["others_cores"]) for row in rows])
+            of |= {**self._over, "threads": 1}
+            session.add_repeated(found, dict.fromkeys(found.values, _MS), of)
+        if not seen:
+            session.note(f"No detector found a face in {self._shown}; with faces some take longer.")
 
 
-def _add_rows(
-    session: Session, of: Of, threads: tuple[int, ...], answers: Sequence[Mapping[str, Any]]
-) -> None:
-    # Work of the process that holds an Edge TPU would count as others'.
-    others = [each["others_cores"] for each in answers if of["device"] == "cpu"]
-    invalid = say_disturbed(max(others, default=0.0))
-    for index, number in enumerate(threads):
-        found = _columns([each["rows"][index] for each in answers], invalid)
-        session.add_repeated(found, dict.fromkeys(found.values, _MS), {**of, "threads": number})
-
-
-def _measure_detectors(session: Session, plan: LatencyPlan) -> None:
-    from .latency_child import DetectorRun, DetectorSetting, measure_detectors
-
-    effort = session.effort
+def _detector_settings(session: Session, yunet: Path | None) -> "list[DetectorSetting]":
+    """What there is here of the detectors, each with its file and size."""
     settings: list[DetectorSetting] = []
     for name in standard_detectors():
-        model = plan.detector_model if name == YUNET.name else None
+        model = yunet if name == YUNET.name else None
         if name == YUNET.name and model is None and (state := state_of(YUNET)) != "there":
             session.miss(name, f"its file is {state}: `fer-edge models get {name}` fetches it")
             continue
         given = str(model) if model else None
-        settings += [(name, given, size_wh) for size_wh in _sizes(name, effort)]
+        settings += [(name, given, size_wh) for size_wh in _sizes(name, session.effort)]
         if name == YUNET.name:
             session.add_model(name, model or place_of(YUNET))
         if name == "fer-face":
-            for path in map(shipped_detectors().__getitem__, _sizes(name, effort)):
+            for path in map(shipped_detectors().__getitem__, _sizes(name, session.effort)):
                 session.add_model(path.stem, path)
-    shown, over = "the demo's frames", {}
-    if plan.clip is not None:
-        clip = read_clip(plan.clip)
-        shown, over = clip.name, clip.of
-    names = dict.fromkeys(name for name, _, _ in settings)
-    session.say(f"latency: {', '.join(names)} over {shown}")
-    run = DetectorRun(
-        tuple(settings),
-        str(plan.clip) if plan.clip else None,
-        effort.seconds,
-        effort.warmup_s,
-    )
-    window_s = (effort.seconds + effort.warmup_s) * len(settings)
-    answers = [
-        _ask(
-            measure_detectors,
-            run,
-            limit_s=_START_S + window_s,
-            memory_mb=_MEMORY_MB,
-            what="The measurement of the detectors",
-        )
-        for _ in range(effort.repeats)
-    ]
-    seen = 0
-    for rows in zip(*answers, strict=True):
-        of = {"detector": rows[0]["detector"], "size": rows[0]["size"], "device": "cpu"} | over
-        if why := rows[0].get("why"):
-            why = _without_folder(why, plan.detector_model or Path())
-            session.miss(f"{of['detector']} at {of['size']}", why)
-            continue
-        seen += rows[0]["faces"]
-        invalid = say_disturbed(max(row["others_cores"] for row in rows))
-        found = _columns([row["took"] for row in rows], invalid)
-        session.add_repeated(found, dict.fromkeys(found.values, _MS), {**of, "threads": 1})
-    if not seen:
-        session.note(f"No detector found a face in {shown}; with faces some take longer.")
+    return settings
 
 
 def _ask(
@@ -268,8 +320,3 @@ def _ask(
 def _without_folder(why: str, path: Path) -> str:
     """A reason that tells a file's name only, as a document is for others."""
     return why.replace(str(path), path.name).replace(f"{path.parent}{os.sep}", "")
-
-
-def _columns(rows: Sequence[Mapping[str, float]], invalid: str) -> Repeated:
-    """Rows, one a repetition, as repetitions of each metric."""
-    return Repeated({name: tuple(row[name] for row in rows) for name in rows[0]}, invalid)

@@ -8,7 +8,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from .document import Better, Of
 from .given import find_models
 from .growth import rss_bytes
 from .host import choose_cores, pinned, stopwatch
-from .rules import repeat, say_disturbed
+from .rules import Effort, gather, repetition, say_disturbed
 from .session import Session
 from .versus import Versus, measure_versus, read_models
 
@@ -123,44 +123,73 @@ def measure_loop(session: Session, plan: LoopPlan) -> None:
     of = {"model": model.name, "detector": detector.name, "cores": len(cores)}
     with tempfile.TemporaryDirectory(prefix="fer-edge-") as folder, session.section("loop"):
         if plan.clip is None:
-            for faces in plan.faces:
-                crowd = write_crowd(Path(folder) / f"{faces}.avi", faces)
-                with pinned(cores):
-                    _measure(session, crowd, 0, detector, classifier, {**of, "faces": faces})
-            clip, shown = write_crowd(Path(folder) / "demo.avi", 1), {**of, "faces": 1}
+            crowds = {n: write_crowd(Path(folder) / f"{n}.avi", n) for n in {1, *plan.faces}}
+            clip, shown = crowds[1], {**of, "faces": 1}
+            played = [(crowds[faces], 0, {**of, "faces": faces}) for faces in plan.faces]
         else:
             clip, shown = plan.clip, {**of, **read_clip(plan.clip).of}
-            with pinned(cores):
-                _measure(session, clip, 0, detector, classifier, shown)
-        for rate in plan.rates:
-            with pinned(cores):
-                _measure(session, clip, rate, detector, classifier, shown)
+            played = [(clip, 0, shown)]
+        played += [(clip, rate, shown) for rate in plan.rates]
+        settings = [_Setting(path, rate, of) for path, rate, of in played]
+        _measure_in_turn(session, settings, detector, classifier, cores)
         _beside_tutorial(session, plan, clip, shown, len(cores))
 
 
-def _measure(
+class _Setting:
+    """One thing that is measured: a clip at so many frames a second, 0 being as fast as it goes."""
+
+    def __init__(self, clip: Path, rate: int, of: Of):
+        self._clip, self._rate, self.of = clip, rate, {**of, "rate": rate}
+        self._loop_s = read_clip(clip).frames / rate if rate else 0.0
+        faces = of.get("faces")
+        shown = clip.name if faces is None else f"{faces} face{'' if faces == 1 else 's'}"
+        self.title = f"{shown}, {f'{rate} frames/s' if rate else 'as fast as it goes'}"
+        self.repetitions: list[tuple[Mapping[str, float], float]] = []
+
+    def camera(self, seconds: float) -> TimedClip | PacedClip:
+        """The clip, played for so many seconds."""
+        if not self._rate:
+            return TimedClip(self._clip, seconds)
+        loops = math.ceil(seconds / self._loop_s)
+        return PacedClip(self._clip, loops, self._rate, math.ceil(seconds * self._rate))
+
+    def measure(self, detector: Detector, classifier: EmotionClassifier, effort: Effort) -> None:
+        """Add a repetition."""
+
+        def play(seconds: float) -> dict[str, float]:
+            with self.camera(seconds) as camera:
+                return run_once(camera, detector, classifier, paced=self._rate > 0)
+
+        self.repetitions.append(repetition(play, effort))
+
+
+def _measure_in_turn(
     session: Session,
-    clip: Path,
-    rate: int,
+    settings: Sequence[_Setting],
     detector: Detector,
     classifier: EmotionClassifier,
-    of: Of,
+    cores: Collection[int],
 ) -> None:
-    """All figures of one clip at one rate; 0 is as fast as it goes."""
-    of = {**of, "rate": rate}
-    shown = ", ".join(f"{name} {value}" for name, value in of.items() if name != "clip_sha256")
-    session.say(f"loop: {shown}")
-    frames = read_clip(clip).frames
+    """All figures of each setting.
 
-    def play(seconds: float) -> dict[str, float]:
-        if rate == 0:
-            camera: TimedClip | PacedClip = TimedClip(clip, seconds)
-        else:
-            camera = PacedClip(clip, math.ceil(seconds * rate / frames), rate)
-        with camera:
-            return run_once(camera, detector, classifier, paced=rate > 0)
-
-    session.add_repeated(repeat(play, session.effort), _UNITS, of)
+    The settings take turns, so that the repetitions of each lie over the whole time of the
+    measurement, and their spread tells what the machine does from one minute to the next.
+    """
+    effort, rounds = session.effort, session.effort.repeats
+    whole_s = rounds * len(settings) * (effort.seconds + effort.warmup_s)
+    minutes = f"about {max(1, round(whole_s / 60))} min"
+    session.say(f"loop: {len(settings)} settings in turn, {rounds} times, {minutes}")
+    try:
+        for number in range(1, rounds + 1):
+            for setting in settings:
+                session.say(f"loop: {number} of {rounds}: {setting.title}")
+                with pinned(cores):
+                    setting.measure(detector, classifier, effort)
+    finally:
+        # Of an interrupted run, what was finished.
+        for setting in settings:
+            if setting.repetitions:
+                session.add_repeated(gather(setting.repetitions), _UNITS, setting.of)
 
 
 def run_once(

@@ -82,14 +82,14 @@ def loop(
 @DETECTOR_MODEL
 @MODEL
 @click.option(
-    "--pairs", type=click.IntRange(4), default=60, show_default=True, help="Of runs, 2 s each."
+    "--pairs", type=click.IntRange(4), default=3500, show_default=True, help="Of playings of CLIP."
 )
 @ONE_CORE
 @with_measuring
 def instruments(
     clip: Path, quick: bool, as_json: bool, out: Path | None, overwrite: bool, **chosen: Any
 ) -> None:
-    """What the loop's own telemetry costs it over CLIP, by runs with it and without, in pairs."""
+    """What the loop's own telemetry costs it over CLIP, played with it and without, in pairs."""
     from .instruments import InstrumentsPlan, measure_instruments
     from .results import command_line
 

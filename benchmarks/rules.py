@@ -10,7 +10,7 @@ state before and after; a run on a machine that was throttled or disturbed is ma
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,7 +43,7 @@ class Effort:
     Attributes:
         repeats: Repetitions.
         seconds: Of each, at least.
-        warmup_s: Before the first; what happens in it does not count.
+        warmup_s: Before each; what happens in it does not count.
         quick: Whether that is less than the rules ask for.
     """
 
@@ -70,28 +70,34 @@ class Repeated:
     invalid: str
 
 
-def repeat(
-    measure: Callable[[float], Mapping[str, float]], effort: Effort, *, in_process: bool = True
-) -> Repeated:
-    """Measure by the rules.
+def repetition(
+    measure: Callable[[float], Mapping[str, float]], effort: Effort
+) -> tuple[Mapping[str, float], float]:
+    """Measure once, after a warm-up, what this process does.
 
     Args:
         measure: Measures for so many seconds, and gives the figures of that time by name.
-        effort: How often and how long.
-        in_process: Whether this process does the work. What a child of it uses would count as
-            other processes' otherwise; such a measurement looks at the disturbance itself.
+        effort: For how long.
+
+    Returns:
+        The figures, and how many cores other processes used meanwhile. The work of children of
+        this process would count as theirs; who has some looks at it himself.
     """
     if effort.warmup_s:
         measure(effort.warmup_s)
-    found: dict[str, list[float]] = {}
-    disturbed = 0.0
-    for _ in range(effort.repeats):
-        spent = stopwatch()
-        for name, value in measure(effort.seconds).items():
-            found.setdefault(name, []).append(value)
-        disturbed = max(disturbed, spent().others_cores)
-    invalid = say_disturbed(disturbed) if in_process else ""
-    return Repeated({name: tuple(values) for name, values in found.items()}, invalid)
+    spent = stopwatch()
+    return measure(effort.seconds), spent().others_cores
+
+
+def gather(repetitions: Sequence[tuple[Mapping[str, float], float]]) -> Repeated:
+    """What several repetitions of one thing gave, each as of :func:`repetition`.
+
+    Args:
+        repetitions: At least one. The one that others disturbed most decides over all of them.
+    """
+    rows, others_cores = zip(*repetitions, strict=True)
+    found = {name: tuple(row[name] for row in rows) for name in rows[0]}
+    return Repeated(found, say_disturbed(max(others_cores)))
 
 
 def say_disturbed(others_cores: float) -> str:

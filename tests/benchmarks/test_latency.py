@@ -10,7 +10,6 @@ import pytest
 from fer_edge.benchmarks import latency, latency_child
 from fer_edge.benchmarks.latency import LatencyPlan, measure_latency
 from fer_edge.benchmarks.latency_child import (
-    DetectorRun,
     ModelRun,
     measure_model,
 )
@@ -77,17 +76,25 @@ def test_the_whole_of_it_in_processes_of_their_own(tiny_model, tmp_path):
     assert str(tmp_path) not in str(document.to_dict())
 
 
-def test_repetitions_become_values_in_their_order(no_children, tiny_model):
-    session = a_session(Effort(repeats=3, seconds=1.0, warmup_s=0.5))
+def test_repetitions_take_turns_and_become_values_in_their_order(no_children, tiny_model):
+    said = []
+    session = a_session(Effort(repeats=3, seconds=1.0, warmup_s=0.5), said)
 
-    measure_latency(session, LatencyPlan([str(tiny_model)], (2, 1, 1)))
+    measure_latency(session, LatencyPlan([str(tiny_model), "fast"], (2, 1, 1)))
 
     figures = [f for f in session.document().figures if f.metric == "invoke_p50"]
-    assert [f.of["threads"] for f in figures] == [2, 1]
-    assert {f.values for f in figures} == {(10.0, 20.0, 30.0)}
+    assert [(f.of["model"], f.of["threads"]) for f in figures] == [
+        ("tiny", 2),
+        ("tiny", 1),
+        ("fast", 2),
+        ("fast", 1),
+    ]
+    # Each answer of these processes tells its place among all of them: two models, the detectors.
+    assert [f.values for f in figures[1:3]] == [(10.0, 40.0, 70.0), (20.0, 50.0, 80.0)]
     runs = [run for run in no_children.asked if isinstance(run, ModelRun)]
-    assert len(runs) == 3
+    assert len(runs) == 6
     assert {(run.threads, run.seconds, run.warmup_s) for run in runs} == {((2, 1), 1.0, 0.5)}
+    assert "latency: 2 of 3: tiny on the CPU, threads 2 and 1" in said
 
 
 def test_a_disturbed_model_is_invalid_and_no_other(no_children, tiny_model):
@@ -168,7 +175,7 @@ def test_an_interruption_keeps_what_was_finished(no_children, tiny_model, monkey
     answer = latency.run_in_child
 
     def interrupted(measure, run, **limits):
-        if isinstance(run, DetectorRun):
+        if len(no_children.asked) == 3:
             raise KeyboardInterrupt
         return answer(measure, run, **limits)
 
@@ -180,7 +187,9 @@ def test_an_interruption_keeps_what_was_finished(no_children, tiny_model, monkey
 
     document = session.document()
     assert document.state == "interrupted"
-    assert {"invoke_p50", "memory"} <= {figure.metric for figure in document.figures}
+    found = {figure.metric: figure.values for figure in document.figures}
+    # Both repetitions of the model, and the only one of the detectors.
+    assert (found["invoke_p50"], found["detect_p50"]) == ((10.0, 30.0), (2.0,))
 
 
 # --------------------------------------------------------------------------------------- a model
@@ -296,7 +305,7 @@ def test_keras_takes_a_process_for_each_number_of_threads(no_children, tmp_path,
     measure_latency(session, LatencyPlan(["x"], (1, 2)))
 
     runs = [run.threads for run in no_children.asked if isinstance(run, ModelRun)]
-    assert runs == [(1,), (1,), (2,), (2,)]
+    assert runs == [(1,), (2,), (1,), (2,)]
     memory = [f for f in session.document().figures if f.metric == "memory"]
     assert len(memory) == 1
 

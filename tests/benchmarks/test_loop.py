@@ -124,6 +124,38 @@ def test_capacity_by_faces_and_rates_of_the_demo(tiny_model: Path) -> None:
     }
 
 
+def test_the_settings_take_turns_and_an_interruption_keeps_what_was_finished(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, played, said = loop.run_once, [], []
+
+    def run_thrice(camera, *arguments, paced: bool) -> dict[str, float]:
+        if len(played) == 3:
+            raise KeyboardInterrupt
+        played.append(paced)
+        return once(camera, *arguments, paced=paced)
+
+    monkeypatch.setattr(loop, "run_once", run_thrice)
+    session = Session("fer-edge benchmark loop", BRIEF, say=said.append)
+    plan = LoopPlan(rates=(120,), faces=(0,), detector="haar", model=str(tiny_model))
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_loop(session, plan)
+
+    assert played == [False, True, False]
+    assert said == [
+        "loop: 2 settings in turn, 2 times, about 1 min",
+        "loop: 1 of 2: 0 faces, as fast as it goes",
+        "loop: 1 of 2: 1 face, 120 frames/s",
+        "loop: 2 of 2: 0 faces, as fast as it goes",
+        "loop: 2 of 2: 1 face, 120 frames/s",
+    ]
+    document = session.document()
+    assert document.state == "interrupted"
+    counts = [len(figure.values) for figure in document.figures if figure.metric == "fps"]
+    assert counts == [2, 1]
+
+
 def test_a_clip_of_the_user_is_measured_as_it_is(clip: Path, tiny_model: Path) -> None:
     session = Session("fer-edge benchmark loop", BRIEF)
 

@@ -91,6 +91,15 @@ def test_frames_are_due_at_their_times_however_late_they_are(tmp_path: Path) -> 
     assert (read[4].image == read[1].image).all()
 
 
+def test_a_paced_clip_can_end_within_its_file(tmp_path: Path) -> None:
+    path = write_clip(tmp_path / "short.avi", 3, (64, 64))
+
+    with PacedClip(path, 2, fps=500.0, frames=4) as camera:
+        read = list(iter(camera.read, None))
+
+    assert [frame.index for frame in read] == [0, 1, 2, 3]
+
+
 def test_no_clip(tmp_path: Path) -> None:
     with pytest.raises(CameraError):
         PacedClip(tmp_path / "no.avi", 1, 30.0)
