@@ -88,8 +88,8 @@ def open_judged(name: str, model: Path | None) -> Detector:
         model: The model file of a named one.
 
     Raises:
-        UsageError: There is no such detector or file.
-        ModelError: Its model cannot be used.
+        UsageError: There is no such detector.
+        ModelError: Its model is missing or cannot be used.
     """
     size_wh = (LONG_SIDE_PX, LONG_SIDE_PX)
     path = None if name in DETECTORS else Path(name)
@@ -97,7 +97,9 @@ def open_judged(name: str, model: Path | None) -> Detector:
         path = model
     if path is None:
         return open_detector(name, size_wh=size_wh, model=model)
-    if path.suffix.lower() != ".tflite" or not path.is_file():
+    if path.suffix.lower() == ".tflite" and not path.is_file():
+        raise ModelError(f"There is no model {path}.")
+    if path.suffix.lower() != ".tflite":
         raise UsageError(
             f"Expected a .keras or .tflite file or one of {', '.join(DETECTORS)}, got {path}."
         )

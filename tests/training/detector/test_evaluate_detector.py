@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from fer_edge.edge.cli import cli
-from fer_edge.edge.errors import DataError, UsageError
+from fer_edge.edge.errors import DataError, ModelError, UsageError
 from fer_edge.training.detector.evaluate import evaluate, table
 from fer_edge.training.detector.fer_faces import read_fer_faces
 from fer_edge.training.detector.found import found_by_network, open_judged
@@ -65,21 +65,21 @@ def test_haar_finds_no_face_in_rectangles(tmp_path):
 
 # What is asked for, and what is said.
 REFUSED = [
-    ("hog", None, "Expected a .keras or .tflite file or one of yunet"),
-    ("gone.tflite", None, "Expected a .keras or .tflite file or one of yunet"),
-    ("haar", "x.onnx", "takes no model file"),
-    ("model.keras", "x.onnx", "leave --detector-model out"),
+    ("hog", None, UsageError, "Expected a .keras or .tflite file or one of yunet"),
+    ("gone.tflite", None, ModelError, "There is no model gone.tflite"),
+    ("haar", "x.onnx", UsageError, "takes no model file"),
+    ("model.keras", "x.onnx", UsageError, "leave --detector-model out"),
 ]
 
 
-@pytest.mark.parametrize(("name", "model", "said"), REFUSED)
-def test_what_is_no_detector_is_refused(tmp_path, name, model, said):
+@pytest.mark.parametrize(("name", "model", "error", "said"), REFUSED)
+def test_what_is_no_detector_is_refused(tmp_path, name, model, error, said):
     path = write_scenes(tmp_path, [a_scene(FACE)])
     more = ["--detector-model", model] if model else []
 
     done = CliRunner().invoke(cli, ["evaluate-detector", name, "--data", str(path), *more])
 
-    assert done.exit_code == UsageError.exit_code
+    assert done.exit_code == error.exit_code
     assert said in done.output
 
 
