@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..edge.contract import BUFFER_NAME, read_contract
+from ..edge.contract_file import BUFFER_NAME, read_contract
 from ..edge.errors import ModelError
 from ..edge.models import model_path, shipped_models
 from ..edge.trust import require_harmless

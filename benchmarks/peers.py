@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..edge.contract import load_model
+from ..edge.contract_file import load_model
 from ..edge.detectors import open_detector
 from ..edge.errors import UsageError
 from ..edge.models import model_path

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
-from ..edge.contract import load_model
+from ..edge.contract_file import load_model
 from ..edge.errors import FerEdgeError, ModelError
 from ..edge.models import model_path
 from ..edge.sidecar import read_sidecar

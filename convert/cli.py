@@ -1,5 +1,6 @@
 """The command ``fer-edge convert``."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -238,6 +239,8 @@ def _with_metrics(made: list["Converted"], verdict: "Verdict") -> list["Converte
     for model, judged in zip(made, verdict.models, strict=True):
         common = {"split": verdict.split, "count": verdict.count, "of": model.kind}
         metrics = [{"name": "accuracy", "value": round(judged.scores.accuracy, 5), **common}]
+        points = {name: round(value, 3) for name, value in asdict(judged.loss).items()}
+        metrics.append({"name": "lost_points", "value": points.pop("points"), **points, **common})
         fitted = judged.fitted
         if fitted:
             # Of images that the temperature was not fitted on.

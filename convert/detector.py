@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from ..edge.contract import DETECTOR, ModelContract, embed_contract, read_contract
+from ..edge.contract import DETECTOR, ModelContract
+from ..edge.contract_file import embed_contract, read_contract
 from ..edge.detectors.fer_face import FerFaceDetector, cells
 from ..edge.detectors.scaling import letterbox
 from ..edge.errors import DataError, GateError, ModelError

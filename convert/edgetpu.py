@@ -12,7 +12,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..edge.contract import ModelContract, embed_contract, read_contract
+from ..edge.contract import ModelContract
+from ..edge.contract_file import embed_contract, read_contract
 from ..edge.errors import FerEdgeError, GateError, ModelError
 from .describe import Operation, TfliteModel, describe
 from .edgetpu_log import COMPILER, CompilerLog, last_lines, parse_log

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from ..edge.contract import load_model
+from ..edge.contract_file import load_model
 from ..edge.errors import FerEdgeError, ModelError
 from ..edge.files import replacing
 from ..edge.tpu import edgetpu_path

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from rich.console import Console
 
     from ..edge.contract import ModelContract
@@ -112,10 +114,20 @@ def _contract(console: Console, found: Inspection) -> None:
         ("calibration", _compact(contract.calibration)),
         ("trained on", _compact(contract.training_data)),
         ("metrics", "; ".join(metrics)),
+        *_card(contract.card),
         ("licence", contract.licence),
         ("made from", contract.parent_sha256),
         ("content_sha256", f"{contract.content_sha256} (checked)"),
     )
+
+
+def _card(card: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What the model card says in short; of a figure nothing, as the file itself tells it."""
+    for key, value in card.items():
+        if isinstance(value, str):
+            yield key.replace("_", " "), value
+        elif isinstance(value, list):
+            yield key.replace("_", " "), " ".join(map(str, value))
 
 
 def _answers(contract: ModelContract) -> str:

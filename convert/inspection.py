@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..edge.contract import BUFFER_NAME, ModelContract, read_contract
+from ..edge.contract import ModelContract
+from ..edge.contract_file import BUFFER_NAME, read_contract
 from ..edge.errors import ModelError
 from ..edge.runtime import RUNTIMES, load_network
 from ..edge.sandbox import run_in_child

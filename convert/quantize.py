@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge.classifier import EmotionClassifier
-from ..edge.contract import ModelContract, embed_contract, read_contract
+from ..edge.contract import ModelContract
+from ..edge.contract_file import embed_contract, read_contract
 from ..edge.errors import GateError, ModelError, UsageError
 from ..edge.files import replacing
 from ..edge.native_log import native_stderr_silenced

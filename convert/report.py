@@ -12,6 +12,7 @@ from ..edge.errors import ModelError
 from ..edge.files import replacing
 from ..training import pages, plots
 from ..training.datasets import EMOTIONS
+from ..training.markdown import table as markdown_table
 from ..training.temperature import Fitted
 from .debug import LayerError
 from .describe import describe
@@ -127,9 +128,7 @@ def as_markdown(title: str, subtitle: str, sections: Sequence[pages.Section]) ->
 
 
 def _markdown_table(table: pages.Table) -> list[str]:
-    marks = ["---" if i < table.text_columns else "---:" for i in range(len(table.columns))]
-    rows = [table.columns, marks, *table.rows]
-    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    lines = markdown_table(table.columns, table.rows, text_columns=table.text_columns)
     return [table.caption, "", *lines] if table.caption else lines
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .accelerator import Accelerator, demo_crops, require_same_answers, require_same_tensors
-from .contract import CLASSIFIER, ModelContract, load_model
+from .contract import CLASSIFIER, ModelContract
+from .contract_file import load_model
 from .errors import ModelError
 from .framing import FER2013, resized, to_float, to_int8
 from .models import model_path

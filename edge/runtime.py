@@ -111,7 +111,7 @@ def load_network(
     """Build an interpreter for a model.
 
     Args:
-        content: The bytes of a ``.tflite`` file, checked before (``contract.load_model``).
+        content: The bytes of a ``.tflite`` file, checked before (``contract_file.load_model``).
         runtime: ``litert``, ``tflite``, or ``auto``: the first of them that works here.
         threads: CPU threads of one call. One is fastest for nets of a few million multiply-adds.
         delegate: Runs what it can of the model. What it writes to standard error stays there.

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .classifier import EmotionClassifier
-from .contract import load_model
+from .contract_file import load_model
 from .errors import ModelError, UsageError
 from .models import model_path
 from .runtime import TensorInfo, only

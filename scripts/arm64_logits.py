@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from fer_edge.edge.cameras.demo import DemoCamera
 from fer_edge.edge.classifier import EmotionClassifier
-from fer_edge.edge.contract import load_model
+from fer_edge.edge.contract_file import load_model
 from fer_edge.edge.framing import crop_square, to_grey, to_int8
 from fer_edge.edge.models import shipped_detectors, shipped_models
 from fer_edge.edge.native_log import native_stderr_silenced

@@ -25,6 +25,7 @@ LIGHT_TRAINING = (
     "temperature",
     "plots",
     "pages",
+    "markdown",
     "detector.found",
     "detector.scenes",
     "detector.score",

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from fer_edge.edge.cameras.demo import DemoCamera
 from fer_edge.edge.cli import _ELSEWHERE, cli
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.models import model_path
 
 from .commands import HANG_S

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.sidecar import write_sidecar
 
 from .conftest import a_contract, a_face, rows_of_each, tiny_tflite, write_csv

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..edge.errors import DataError
+from .markdown import table as markdown_table
 from .metrics import percent, percent_interval, wilson_interval
 from .published import PUBLISHED, Published
 from .result import SCHEMA_VERSION, Result
@@ -205,11 +206,7 @@ def table(comparison: Comparison) -> tuple[tuple[str, ...], list[tuple[str, ...]
 def markdown(comparison: Comparison) -> str:
     """The table as GitHub's Markdown."""
     columns, rows = table(comparison)
-    lines = [columns, ["---", "---", *["---:"] * (len(columns) - 2)], *rows]
-    # A bar in a name would end its cell.
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
+    return "\n".join(markdown_table(columns, rows, text_columns=2))
 
 
 def short(number: float) -> str:

@@ -35,7 +35,13 @@ _DATA_HELP = "fer2013.csv (also .gz, .xz, .zip) or a folder with train/<class>, 
     metavar="FILE.npz",
     help="Write the model's answers, for `fer-edge train --teacher-logits`.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the file of --logits.")
+@click.option(
+    "--card",
+    type=click.Path(path_type=Path),
+    metavar="FILE.md",
+    help="Write a model card with these figures.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the files of --logits and --card.")
 @click.option("--skip-bad", is_flag=True, help="Leave bad rows out and count them.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
 def evaluate(
@@ -46,6 +52,7 @@ def evaluate(
     flip: bool,
     out: Path | None,
     logits: Path | None,
+    card: Path | None,
     overwrite: bool,
     skip_bad: bool,
     as_json: bool,
@@ -54,6 +61,7 @@ def evaluate(
     import json
 
     from ..edge.models import model_path
+    from . import model_card
     from .datasets import load
     from .evaluate import report
     from .logits_file import LogitsFile, require_writable, write_logits
@@ -62,6 +70,8 @@ def evaluate(
     path = model_path(model)
     if logits is not None:
         require_writable(logits, overwrite=overwrite)
+    if card is not None:
+        model_card.require_writable(card, overwrite=overwrite)
     if out is not None:
         from .evaluation_page import FILES
         from .pages import require_own_folder
@@ -79,6 +89,9 @@ def evaluate(
         )
         write_logits(logits, answers, overwrite=overwrite)
         click.echo(f"{logits}: the answers to {found.scores.count} images of {split}", err=True)
+    if card is not None:
+        model_card.write_card(card, found, path.stat().st_size, overwrite=overwrite)
+        click.echo(f"{card}: the model card", err=True)
     if out is not None:
         from .evaluation_page import write_report
 

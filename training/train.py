@@ -35,6 +35,7 @@ from .callbacks import (
     ReduceLROnPlateau,
     SaveState,
 )
+from .card import classifier_card
 from .checkpoints import (
     RunState,
     best_path,
@@ -361,6 +362,7 @@ def _finish(
                 "of": "float",
             },
         ),
+        card=classifier_card(parameters=result.parameters, multiply_adds=result.multiply_adds),
         licence=run.licence,
     )
     written = write_sidecar(target, contract)

@@ -214,7 +214,7 @@ def _choose(model: Path | None) -> str:
 
 def may_be_ours(model: Path) -> bool:
     """Whether a file has a contract of fer-edge inside, or cannot be read to tell."""
-    from ..contract import BUFFER_NAME
+    from ..contract_file import BUFFER_NAME
 
     try:
         return BUFFER_NAME.encode() in model.read_bytes()

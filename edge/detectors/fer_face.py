@@ -15,7 +15,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..contract import DETECTOR, ModelContract, load_model
+from ..contract import DETECTOR, ModelContract
+from ..contract_file import load_model
 from ..errors import ModelError
 from ..framing import FER_FACE, Framing, to_float, to_grey, to_int8
 from ..models import shipped_detectors

@@ -85,7 +85,7 @@ def in_child(tell: Tell, paths: dict[str, str]) -> None:
 
 
 def _digest(path: str) -> str:
-    from ..contract import load_model
+    from ..contract_file import load_model
 
     return load_model(Path(path))[1].content_sha256
 

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ..contract import CLASSIFIER, DETECTOR, ModelContract, load_model
+from ..contract import CLASSIFIER, DETECTOR, ModelContract
+from ..contract_file import load_model
 from ..errors import ModelError
 from . import DEFAULT, shipped_detectors, shipped_models
 from .catalogue import FETCHABLE, place_of, state_of

@@ -10,7 +10,7 @@ import pytest
 
 from fer_edge.benchmarks.protocol import Run
 from fer_edge.edge.cameras.demo import DemoCamera
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 
 from ..conftest import a_contract, tiny_tflite
 

@@ -15,7 +15,7 @@ from fer_edge.benchmarks.rules import FULL, QUICK
 from fer_edge.benchmarks.session import Session
 from fer_edge.convert.gate import paired_loss
 from fer_edge.edge.cli import cli
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.errors import DataError, FerEdgeError, ModelError, UsageError
 from fer_edge.edge.models import shipped_models
 from fer_edge.edge.sidecar import write_sidecar

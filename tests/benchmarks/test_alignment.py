@@ -15,7 +15,7 @@ from fer_edge.benchmarks.report import print_alignment
 from fer_edge.benchmarks.scenes import paste, place
 from fer_edge.edge.classifier import EmotionClassifier
 from fer_edge.edge.cli import cli
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.errors import DataError
 from fer_edge.edge.framing import Framing, crop_square
 from fer_edge.edge.records import Box, Face

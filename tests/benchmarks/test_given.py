@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fer_edge.benchmarks.given import find_models
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.errors import ModelError
 from fer_edge.edge.models import shipped_models
 from fer_edge.edge.sidecar import write_sidecar

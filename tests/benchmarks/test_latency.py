@@ -15,7 +15,7 @@ from fer_edge.benchmarks.latency_child import (
 )
 from fer_edge.benchmarks.rules import FULL, QUICK, Effort
 from fer_edge.convert import keras_backend
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.errors import CameraError, ModelError, UsageError
 from fer_edge.edge.sidecar import write_sidecar
 

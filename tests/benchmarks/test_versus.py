@@ -179,7 +179,7 @@ def test_contenders_alternate(plan, parts: bool, expected: list[str]) -> None:
 
 
 def test_models_know_whether_they_are_the_same(keras: Path, tmp_path: Path) -> None:
-    from fer_edge.edge.contract import embed_contract
+    from fer_edge.edge.contract_file import embed_contract
     from fer_edge.edge.sidecar import read_sidecar
 
     from ..conftest import tiny_tflite

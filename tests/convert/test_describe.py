@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fer_edge.convert import describe as module
 from fer_edge.convert.describe import TfliteModel, describe, read_model_file
 from fer_edge.convert.edgetpu import preflight
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.errors import ModelError
 from fer_edge.edge.models import model_path
 

@@ -28,7 +28,7 @@ from fer_edge.convert.detector import (  # noqa: E402
 from fer_edge.convert.detector_gate import judge, load_images  # noqa: E402
 from fer_edge.convert.edgetpu import preflight  # noqa: E402
 from fer_edge.edge.cli import cli  # noqa: E402
-from fer_edge.edge.contract import load_model, read_contract  # noqa: E402
+from fer_edge.edge.contract_file import load_model, read_contract  # noqa: E402
 from fer_edge.edge.detectors import open_detector  # noqa: E402
 from fer_edge.edge.detectors.fer_face import FerFaceDetector  # noqa: E402
 from fer_edge.edge.detectors.fer_face_decode import RAW_MIDDLE, STRIDES  # noqa: E402

@@ -14,7 +14,7 @@ from fer_edge.convert.edgetpu import (
     preflight,
 )
 from fer_edge.convert.edgetpu_log import parse_log
-from fer_edge.edge.contract import embed_contract, read_contract
+from fer_edge.edge.contract_file import embed_contract, read_contract
 from fer_edge.edge.errors import FerEdgeError, GateError, ModelError
 from fer_edge.edge.models import model_path, shipped_models
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fer_edge.edge.contract import embed_contract, load_model, read_contract
+from fer_edge.edge.contract_file import embed_contract, load_model, read_contract
 
 from ..conftest import a_contract
 from .builders import a_net

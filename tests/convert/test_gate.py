@@ -13,7 +13,7 @@ from fer_edge.convert.calibration import load_calibration  # noqa: E402
 from fer_edge.convert.gate import judge, paired_loss  # noqa: E402
 from fer_edge.convert.quantize import convert  # noqa: E402
 from fer_edge.convert.source import load_source  # noqa: E402
-from fer_edge.edge.contract import load_model  # noqa: E402
+from fer_edge.edge.contract_file import load_model  # noqa: E402
 from fer_edge.edge.errors import DataError, UsageError  # noqa: E402
 from fer_edge.edge.sidecar import write_sidecar  # noqa: E402
 from fer_edge.training.datasets import EMOTIONS, Dataset  # noqa: E402
@@ -181,10 +181,14 @@ def test_the_measured_accuracy_is_in_the_contract_of_the_file(copied, data):
     assert result.exit_code == 0, result.output
     assert "on 84 images of PublicTest: Keras" in result.stdout
     _, contract = load_model(copied.with_suffix(".tflite"))
-    parent, ours, error = contract.metrics
+    parent, ours, lost, error = contract.metrics
     assert parent["name"] == ours["name"] == "accuracy"
     assert (ours["of"], ours["split"], ours["count"]) == ("int8", "PublicTest", 84)
     assert f"int8: {ours['value']:.2%}" in result.stdout
+    assert lost["name"] == "lost_points"
+    assert lost["low"] <= lost["value"] <= lost["high"]
+    said = f"lost {lost['value']:.2f} points ({lost['low']:.2f} to {lost['high']:.2f})"
+    assert said in result.stdout
     assert error["name"] == "calibration_error"
     assert contract.temperature != 1
     assert f"at temperature {contract.temperature:g}: calibration error" in result.stdout

@@ -19,7 +19,7 @@ from fer_edge.convert.describe import describe
 from fer_edge.convert.edgetpu import preflight
 from fer_edge.convert.keras_backend import check_archive
 from fer_edge.edge import trust
-from fer_edge.edge.contract import embed_contract, read_contract
+from fer_edge.edge.contract_file import embed_contract, read_contract
 from fer_edge.edge.errors import ModelError
 from fer_edge.edge.models import shipped_models
 from fer_edge.edge.sidecar import file_sha256

@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from fer_edge.convert import inspection
 from fer_edge.edge.cli import cli
-from fer_edge.edge.contract import embed_contract, read_contract
+from fer_edge.edge.contract_file import embed_contract, read_contract
 from fer_edge.edge.errors import ModelError
 from fer_edge.edge.models import model_path
 

@@ -22,7 +22,7 @@ from fer_edge.convert.quantize import (  # noqa: E402
 )
 from fer_edge.convert.source import load_source  # noqa: E402
 from fer_edge.edge.classifier import EmotionClassifier  # noqa: E402
-from fer_edge.edge.contract import read_contract  # noqa: E402
+from fer_edge.edge.contract_file import read_contract  # noqa: E402
 from fer_edge.edge.errors import GateError, ModelError, UsageError  # noqa: E402
 from fer_edge.edge.framing import to_float  # noqa: E402
 from fer_edge.edge.runtime import load_network  # noqa: E402

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.detectors.fer_face_decode import RAW_MIDDLE, STRIDES
 
 from ..conftest import a_contract

@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 from fer_edge.edge import classifier as classifier_module
 from fer_edge.edge.accelerator import demo_crops, require_same_answers
 from fer_edge.edge.classifier import EmotionClassifier, probabilities
-from fer_edge.edge.contract import ModelContract, embed_contract
+from fer_edge.edge.contract import ModelContract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.errors import ModelError, UsageError
 from fer_edge.edge.models import DEFAULT, model_path, shipped_models
 from fer_edge.edge.runtime import load_network

@@ -46,6 +46,7 @@ fields = st.fixed_dictionaries(
         "training_data": documents,
         "recipe": documents,
         "metrics": st.lists(documents, max_size=3).map(tuple),
+        "card": documents,
         "licence": st.text(),
         "parent_sha256": digests | st.just(""),
         "content_sha256": digests,
@@ -67,6 +68,12 @@ def test_json_brings_back_every_field(contract):
 
 def test_the_document_names_its_schema_version():
     assert json.loads(a_contract().to_json())["schema_version"] == SCHEMA_VERSION
+
+
+def test_a_card_that_says_nothing_is_left_out():
+    """Earlier versions refuse what they do not know."""
+    assert "card" not in json.loads(a_contract().to_json())
+    assert json.loads(a_contract(card={"use": "a"}).to_json())["card"] == {"use": "a"}
 
 
 def test_what_may_be_left_out_has_the_documented_defaults():
@@ -124,6 +131,7 @@ REFUSED = [
     ("training_data", None),
     ("recipe", 3),
     ("metrics", ("accuracy",)),
+    ("card", "for nobody"),
     ("metrics", ({}, 0.7)),
     ("licence", 5),
     ("licence", None),

@@ -11,13 +11,8 @@ from ai_edge_litert.interpreter import Interpreter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fer_edge.edge.contract import (
-    BUFFER_NAME,
-    ModelContract,
-    embed_contract,
-    load_model,
-    read_contract,
-)
+from fer_edge.edge.contract import ModelContract
+from fer_edge.edge.contract_file import BUFFER_NAME, embed_contract, load_model, read_contract
 from fer_edge.edge.errors import ModelError
 from fer_edge.edge.sidecar import file_sha256, read_sidecar, sidecar_path, write_sidecar
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fer_edge.edge import models
-from fer_edge.edge.contract import embed_contract, load_model
+from fer_edge.edge.contract_file import embed_contract, load_model
 from fer_edge.edge.detectors import AUTO, fer_face, open_detector
 from fer_edge.edge.detectors.fer_face import FerFaceDetector, cells, find, nearest
 from fer_edge.edge.detectors.scaling import letterbox, shrunk_size

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from fer_edge.edge.classifier import EmotionClassifier, probabilities
-from fer_edge.edge.contract import embed_contract, read_contract
+from fer_edge.edge.contract_file import embed_contract, read_contract
 from fer_edge.edge.errors import DataError, ModelError, SinkError, UsageError
 from fer_edge.edge.models import model_path
 from fer_edge.edge.profile import (

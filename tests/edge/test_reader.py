@@ -8,7 +8,7 @@ import pytest
 
 from fer_edge.edge import EmotionReader
 from fer_edge.edge.cameras.demo import DemoCamera
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.errors import DataError, ModelError, UsageError
 from fer_edge.edge.framing import to_grey
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from fer_edge.edge import tpu
-from fer_edge.edge.contract import embed_contract, read_contract
+from fer_edge.edge.contract_file import embed_contract, read_contract
 from fer_edge.edge.errors import ModelError, UsageError
 from fer_edge.edge.tpu import edgetpu_path, find_library, open_classifier
 

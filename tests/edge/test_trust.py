@@ -7,7 +7,7 @@ import pytest
 
 from fer_edge.edge import trust
 from fer_edge.edge.classifier import EmotionClassifier
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.errors import ModelError
 from fer_edge.edge.models import shipped_models
 

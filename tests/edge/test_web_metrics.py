@@ -19,7 +19,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from fer_edge.edge.board import KINDS, BoardState
-from fer_edge.edge.contract import load_model
+from fer_edge.edge.contract_file import load_model
 from fer_edge.edge.errors import SinkError
 from fer_edge.edge.models import model_path
 from fer_edge.edge.pipeline import Pipeline

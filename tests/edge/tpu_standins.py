@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from fer_edge.convert.edgetpu import adopt
-from fer_edge.edge.contract import embed_contract
+from fer_edge.edge.contract_file import embed_contract
 
 from ..conftest import a_contract, tiny_tflite
 from ..convert.fake_edgetpu_compiler import compiled

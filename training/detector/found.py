@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ...edge.contract import load_model
+from ...edge.contract_file import load_model
 from ...edge.detectors import DETECTORS, Detector, may_be_ours, open_detector
 from ...edge.detectors.fer_face import FerFaceDetector, find
 from ...edge.detectors.scaling import letterbox

@@ -31,6 +31,7 @@ from ...edge.framing import FER_FACE, to_float
 from ...edge.sidecar import write_sidecar
 from ..batches import EpochStart
 from ..callbacks import AfterEpoch, FiniteLoss, HistoryPlot, SaveState
+from ..card import detector_card
 from ..checkpoints import (
     RunState,
     best_path,
@@ -338,6 +339,7 @@ def _finish(
         "count": reached.faces,
         "of": "float",
     }
+    costs = {"parameters": network.count_params(), "multiply_adds": cost_of(recipe)}
     contract = ModelContract(
         name=recipe.name,
         kind=DETECTOR,
@@ -359,14 +361,14 @@ def _finish(
         },
         recipe={**recipe.to_dict(), "best_epoch": state.best_epoch},
         metrics=(metric,),
+        card=detector_card(**costs),
         licence=data.licence,
     )
     written = write_sidecar(target, contract)
     document = {
         "held_out": dataclasses.asdict(reached),
         "best_epoch": state.best_epoch,
-        "parameters": network.count_params(),
-        "multiply_adds": cost_of(recipe),
+        **costs,
     }
     # Last, because it says that the run is finished.
     text = json.dumps(document, indent=1) + "\n"
