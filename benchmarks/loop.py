@@ -255,6 +255,8 @@ def _beside_tutorial(session: Session, plan: LoopPlan, clip: Path, of: Of, cores
         session.miss("the usual tutorial", f'no {exc.name} here: pip install "fer-edge[train]"')
         return
     session.add_model(f"{plan.keras.stem}, keras", plan.keras)
+    # As the tutorial has it, whatever was measured before.
+    of = {**of, "detector": "haar"}
     invalid = say_disturbed(found.summary.others_cores)
     base = found.summary.scores[0].fps
     for score in found.summary.scores:

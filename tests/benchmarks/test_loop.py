@@ -208,7 +208,7 @@ def test_the_tutorial_beside_it(
     monkeypatch.setattr(loop, "read_models", lambda *_: models)
     monkeypatch.setattr(loop, "measure_versus", lambda asked, progress: found)
     session = Session("fer-edge benchmark loop", BRIEF)
-    plan = LoopPlan(clip, rates=(), detector="haar", model=str(tiny_model), keras=keras)
+    plan = LoopPlan(clip, rates=(), detector="fer-face", model=str(tiny_model), keras=keras)
 
     measure_loop(session, plan)
 
@@ -220,6 +220,8 @@ def test_the_tutorial_beside_it(
     }
     # Each run against the one that stood beside it.
     assert ratios == {"tutorial": (1, 1), "fer-edge": (5, 3)}
+    detectors = {f.of["detector"] for f in document.figures if "contender" in f.of}
+    assert detectors == {"haar"}, "both find faces as the tutorial does"
     assert any("other processes used 0.5 cores" in each for each in document.invalid)
     assert "was not converted from float.keras" in document.notes[0]
     assert document.missing == {}
