@@ -154,3 +154,46 @@ def test_threads_lose_no_count():
     assert counter.snapshot(dropped=0).delivered == 4000
     captured = [snapshot.captured for snapshot in snapshots]
     assert captured == sorted(captured)
+
+
+@pytest.mark.parametrize("frames", [1, 255, 256, 10_000])
+def test_every_note_is_counted_however_many_there_are_before_somebody_asks(frames):
+    telemetry = Telemetry()
+
+    for number in range(frames):
+        telemetry.passed("detect", took_s=0.002)
+        telemetry.passed("deliver", age_ms=float(number % 7))
+
+    snapshot = telemetry.snapshot(0)
+    assert snapshot.delivered == frames
+    assert sum(snapshot.took["detect"].counts) == sum(snapshot.took["deliver"].counts) == frames
+    assert snapshot.took["detect"].sum_s == pytest.approx(0.002 * frames)
+    # They do not pile up.
+    assert not any(telemetry._notes.values())
+
+
+def test_notes_do_not_pile_up_while_nobody_asks():
+    telemetry = Telemetry()
+
+    for _ in range(5_000):
+        telemetry.passed("capture")
+
+    assert len(telemetry._notes["capture"]) < 100
+
+
+def test_threads_that_note_and_ask_at_once_lose_nothing():
+    telemetry, threads = Telemetry(), []
+
+    def note(stage: str) -> None:
+        for _ in range(20_000):
+            telemetry.passed(stage, took_s=0.001)
+
+    for stage in ("detect", "classify", "detect"):
+        threads.append(threading.Thread(target=note, args=(stage,)))
+        threads[-1].start()
+    while any(thread.is_alive() for thread in threads):
+        telemetry.snapshot(0)
+
+    took = telemetry.snapshot(0).took
+    assert sum(took["detect"].counts) == 40_000
+    assert sum(took["classify"].counts) == 20_000
