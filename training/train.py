@@ -53,6 +53,7 @@ from .progress import Progress
 from .recipes import Recipe, check
 from .result import write_result
 from .targets import make_targets
+from .torch_norm import native_batch_norm
 from .transfer import is_transfer, load_base_weights, set_stage
 
 
@@ -139,7 +140,7 @@ def train(
         file=sys.stderr,
     )
     progress = Progress(state.history, recipe.schedule.epochs, steps)
-    with progress.on_screen():
+    with progress.on_screen(), native_batch_norm():
         for stage in stages(recipe):
             if state.epochs_done < stage.end and not state.stopped:
                 model = prepare_stage(network, recipe, stage, lessons)

@@ -43,6 +43,7 @@ from ..checkpoints import (
 from ..costs import multiply_adds
 from ..objective import make_optimiser
 from ..progress import Progress
+from ..torch_norm import native_batch_norm
 from ..train import precision
 from .batches import DetectorBatches
 from .compose import Composer, Picture, Sources
@@ -147,7 +148,7 @@ def train_detector(
     print(describe(recipe, network, parts), file=sys.stderr)
     progress = Progress(state.history, recipe.schedule.epochs, recipe.steps, _MEASURE)
     if state.epochs_done < recipe.schedule.epochs:
-        with progress.on_screen():
+        with progress.on_screen(), native_batch_norm():
             model.fit(
                 batches,
                 initial_epoch=state.epochs_done,
