@@ -71,15 +71,17 @@ def made_pictures(faces: Image, size_wh: tuple[int, int]) -> Image:
     numbers alone, so that no two machines can make others of the same faces.
     """
     width, height = size_wh
-    random = np.random.default_rng(SEED)
-    count = -(-len(faces) // _IN_A_PICTURE)
-    pictures = random.integers(70, 140, (count, height, width), np.uint8)
-    for index, face in enumerate(faces):
-        times = int(random.integers(1, 5))
-        large = face.repeat(times, axis=0).repeat(times, axis=1)
-        top, left = (int(random.integers(0, side - 24)) for side in (height, width))
-        part = pictures[index // _IN_A_PICTURE, top : top + len(large), left : left + len(large)]
-        part[:] = large[: part.shape[0], : part.shape[1]]
+    pictures = np.empty((-(-len(faces) // _IN_A_PICTURE), height, width), np.uint8)
+    for index, picture in enumerate(pictures):
+        # Each from a seed of its own, so that of fewer faces the first pictures come out the same.
+        random = np.random.default_rng((SEED, index))
+        picture[:] = random.integers(70, 140, picture.shape, np.uint8)
+        for face in faces[index * _IN_A_PICTURE :][:_IN_A_PICTURE]:
+            times = int(random.integers(1, 5))
+            large = face.repeat(times, axis=0).repeat(times, axis=1)
+            top, left = (int(random.integers(0, side - 24)) for side in (height, width))
+            part = picture[top : top + len(large), left : left + len(large)]
+            part[:] = large[: part.shape[0], : part.shape[1]]
     return pictures
 
 
