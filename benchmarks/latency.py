@@ -211,6 +211,8 @@ class _ModelJob:
         except ModelError as exc:
             if self._device != "tpu":
                 raise
+            # Also after some repetitions: a device that comes and goes has no figure.
+            self.answers.clear()
             self.why = _without_folder(str(exc), model.path)
             self._session.miss(f"{model.name} on the Edge TPU", self.why)
         else:

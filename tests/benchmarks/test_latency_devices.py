@@ -75,6 +75,30 @@ def test_an_edge_tpu_that_was_lost_meanwhile_gives_no_figures(library, tmp_path,
         measure_model(a_run(path, device="tpu"))
 
 
+def test_an_edge_tpu_that_is_lost_in_a_later_repetition_has_no_figures(
+    library, tmp_path, monkeypatch
+):
+    path, asked = write_models(tmp_path), []
+    real = latency.run_in_child
+
+    def losing(measure, run, **limits):
+        asked.append(run)
+        if run.device == "tpu" and len(asked) > 2:
+            raise ModelError(f"The Edge TPU of {path} was lost while it was measured.")
+        return real(measure, run, **limits)
+
+    monkeypatch.setattr(latency, "run_in_child", losing)
+    monkeypatch.setattr(latency._DetectorJob, "measure", lambda self: None)
+    session = a_session()
+
+    measure_latency(session, LatencyPlan([str(path)], (1,)))
+
+    document = session.document()
+    assert [run.device for run in asked] == ["cpu", "tpu", "cpu", "tpu"]
+    assert "was lost" in document.missing["tiny on the Edge TPU"]
+    assert {f.of.get("device", "cpu") for f in document.figures} == {"cpu"}
+
+
 # -------------------------------------------------------------------------------------- detectors
 
 
