@@ -82,14 +82,18 @@ def loop(
 @DETECTOR_MODEL
 @MODEL
 @click.option(
-    "--pairs", type=click.IntRange(4), default=3500, show_default=True, help="Of playings of CLIP."
+    "--rounds",
+    type=click.IntRange(4),
+    default=2500,
+    show_default=True,
+    help="Of playings with telemetry, without, and without once more.",
 )
 @ONE_CORE
 @with_measuring
 def instruments(
     clip: Path, quick: bool, as_json: bool, out: Path | None, overwrite: bool, **chosen: Any
 ) -> None:
-    """What the loop's own telemetry costs it over CLIP, played with it and without, in pairs."""
+    """What the loop's own telemetry costs it over CLIP, played with it and without in turn."""
     from .instruments import InstrumentsPlan, measure_instruments
     from .results import command_line
 

@@ -1,4 +1,4 @@
-"""What telemetry costs the loop: pairs of runs, and what they say."""
+"""What telemetry costs the loop: rounds of playings, and what they say."""
 
 import itertools
 import json
@@ -41,21 +41,24 @@ def kinds(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return kinds
 
 
-def test_telemetry_is_on_in_one_of_each_pair(clip: Path, tiny_model: Path, kinds) -> None:
+def test_telemetry_is_on_in_one_of_each_round(clip: Path, tiny_model: Path, kinds) -> None:
     session = Session("command", Effort(1, 1.0, 0.0))
     real = Telemetry.passed
 
-    measure_instruments(session, InstrumentsPlan(clip, "haar", None, str(tiny_model), pairs=4))
+    measure_instruments(session, InstrumentsPlan(clip, "haar", None, str(tiny_model), rounds=4))
 
-    # The warm-up, then pairs whose order changes.
-    assert kinds == [True, True, False, False, True, True, False, False, True]
+    # The warm-up, then rounds whose order goes round.
+    first, second, third = [True, False, False], [False, False, True], [False, True, False]
+    assert kinds == [True, *first, *second, *third, *first]
     assert Telemetry.passed is real
     document = session.document()
-    on, off, lost = document.figures
-    assert [figure.of.get("telemetry") for figure in document.figures] == ["on", "off", None]
-    assert (len(on.values), len(off.values), len(lost.values)) == (1, 1, 4)
-    assert (lost.metric, lost.unit, lost.of["clip"]) == ("lost", "%", "faces.avi")
-    assert "of the median of 4 pairs" in document.notes[0]
+    told = [(f.metric, f.unit, f.of["telemetry"], len(f.values)) for f in document.figures]
+    assert told == [
+        *(("fps", "frames/s", kind, 1) for kind in ("on", "off", "control")),
+        *(("lost", "%", kind, 4) for kind in ("on", "control")),
+    ]
+    assert document.figures[0].of["clip"] == "faces.avi"
+    assert "median of 4 rounds" in document.notes[0]
 
 
 def test_telemetry_costs_what_it_costs(
@@ -70,21 +73,22 @@ def test_telemetry_costs_what_it_costs(
     monkeypatch.setattr(Telemetry, "passed", slow)
     session = Session("command", Effort(1, 1.0, 0.0))
 
-    measure_instruments(session, InstrumentsPlan(clip, "haar", None, str(tiny_model), pairs=4))
+    measure_instruments(session, InstrumentsPlan(clip, "haar", None, str(tiny_model), rounds=4))
 
-    on, off, lost = session.document().figures
+    on, off, _, lost, control = session.document().figures
     assert on.median < off.median
     # Twelve frames, 50 ms each; they take a few milliseconds otherwise.
     assert min(lost.values) > 30
+    assert lost.median > control.median + 30
 
 
-def test_an_interrupted_run_keeps_its_pairs(
+def test_an_interrupted_run_keeps_its_rounds(
     clip: Path, tiny_model: Path, kinds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     playing = instruments._play
 
     def interrupted(*arguments):
-        if len(kinds) == 6:
+        if len(kinds) == 8:
             raise KeyboardInterrupt
         playing(*arguments)
 
@@ -157,8 +161,8 @@ def test_the_command(clip: Path, tiny_model: Path) -> None:
     assert result.exit_code == 0, result.output
     document = json.loads(result.stdout)
     assert document["command"] == (
-        "fer-edge benchmark instruments faces.avi --detector haar --model tiny.tflite --pairs 3500 "
-        "--cores 1 --quick"
+        "fer-edge benchmark instruments faces.avi --detector haar --model tiny.tflite "
+        "--rounds 2500 --cores 1 --quick"
     )
     assert {figure["section"] for figure in document["figures"]} == {"instruments"}
 
