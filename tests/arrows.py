@@ -60,7 +60,7 @@ ANYWHERE = {
 LAZILY = {
     "edge": {"picamera2", "libcamera"},
     "convert": {"tensorflow", "keras"},
-    "training": {"kagglehub", "pydot"},
+    "training": {"kagglehub", "pydot", "torch"},
     "benchmarks": {"fer"},
 }
 # What one package of a folder may import in addition; others reach it in functions only.
