@@ -11,8 +11,6 @@ STAGES = ("capture", "detect", "classify", "deliver")
 # A rate is over the last two seconds: long enough to stand still, short enough to show a change.
 _WINDOW_NS = 2_000_000_000
 _AGES_KEPT = 512
-# So many notes of a stage are worked out at once, which takes a tenth of a millisecond.
-_NOTES = 64
 #: Upper bounds of the buckets of a :class:`Histogram`, in seconds: fixed, so that histograms of
 #: several devices can be added. From a stage of a desktop to a result that is of no use any more.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -71,21 +69,11 @@ class Snapshot:
         return self.captured - self.delivered - self.dropped
 
 
-_Note = tuple[int, float | None, float | None]
-
-
 class Telemetry:
-    """Counters that every thread of the loop may write and read.
-
-    A stage only leaves a note that a frame has passed. What notes mean is worked out when somebody
-    asks, or when there are many of them: on a core that the loop fills, each frame brings other
-    code and data, and working it out there costs five times as much as many notes in a row do.
-    """
+    """Counters that every thread of the loop may write and read."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Of each stage: time, age in ms, seconds of work. Appending is atomic.
-        self._notes: dict[str, deque[_Note]] = {stage: deque() for stage in STAGES}
         self._times: dict[str, deque[int]] = {stage: deque() for stage in STAGES}
         self._counts: dict[str, int] = dict.fromkeys(STAGES, 0)
         self._ages_ms: deque[float] = deque(maxlen=_AGES_KEPT)
@@ -102,45 +90,27 @@ class Telemetry:
             stage: One of :data:`STAGES`.
             age_ms: How old the frame is, which the last stage says.
             took_s: How long the stage worked on it, in seconds, which those between say.
-
-        Raises:
-            KeyError: There is no such stage.
         """
-        notes = self._notes[stage]
-        notes.append((time.monotonic_ns(), age_ms, took_s))
-        # Not waiting: whoever holds the lock reads these notes as well.
-        if len(notes) >= _NOTES and self._lock.acquire(blocking=False):
-            try:
-                self._read_notes()
-            finally:
-                self._lock.release()
-
-    def _read_notes(self) -> None:
-        """Count all notes that there are; with the lock held."""
-        for stage, notes in self._notes.items():
-            if not notes:
-                continue
-            taken = [notes.popleft() for _ in range(len(notes))]
-            times_ns = [at_ns for at_ns, _, _ in taken]
-            self._began_ns = min(self._began_ns or times_ns[0], times_ns[0])
+        took_s = took_s if age_ms is None else age_ms / 1e3
+        now = time.monotonic_ns()
+        with self._lock:
+            if self._began_ns is None:
+                self._began_ns = now
             times = self._times[stage]
-            times.extend(times_ns)
-            while times[0] < times_ns[-1] - _WINDOW_NS:
+            times.append(now)
+            while times[0] < now - _WINDOW_NS:
                 times.popleft()
-            self._counts[stage] += len(taken)
-            self._ages_ms.extend(age_ms for _, age_ms, _ in taken if age_ms is not None)
-            buckets = self._buckets[stage]
-            for _, age_ms, took_s in taken:
-                work_s = took_s if age_ms is None else age_ms / 1e3
-                if work_s is not None:
-                    buckets[bisect_left(BUCKETS_S, work_s)] += 1
-                    self._sums_s[stage] += work_s
+            self._counts[stage] += 1
+            if age_ms is not None:
+                self._ages_ms.append(age_ms)
+            if took_s is not None:
+                self._buckets[stage][bisect_left(BUCKETS_S, took_s)] += 1
+                self._sums_s[stage] += took_s
 
     def snapshot(self, dropped: int) -> Snapshot:
         """The state now; the channels know how much was dropped."""
         now = time.monotonic_ns()
         with self._lock:
-            self._read_notes()
             ages = sorted(self._ages_ms) or [0.0]
             elapsed_ns = now - (self._began_ns or now)
             fps = {}
