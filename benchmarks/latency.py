@@ -22,6 +22,7 @@ from .document import Better
 from .given import GivenModel, find_models
 from .rules import Effort, gather
 from .session import Session
+from .turns import Job, measure_in_turn
 
 if TYPE_CHECKING:
     from .latency_child import DetectorRun, DetectorSetting, ModelRun
@@ -77,7 +78,7 @@ def measure_latency(session: Session, plan: LatencyPlan) -> None:
     if not any("tpu" in each for each in devices.values()):
         session.miss("Edge TPU", "libedgetpu is not installed (docs/coral.md)")
     with session.section("latency"):
-        jobs: list[_ModelJob | _DetectorJob] = []
+        jobs: list[Job] = []
         for model in models:
             session.add_model(model.name, model.path)
             size_mb = model.path.stat().st_size / 1e6
@@ -85,23 +86,7 @@ def measure_latency(session: Session, plan: LatencyPlan) -> None:
             for device in devices[model.name]:
                 jobs += _model_jobs(session, model, device, threads if device == "cpu" else (1,))
         jobs.append(_DetectorJob(session, plan))
-        _measure_in_turn(session, jobs)
-
-
-def _measure_in_turn(session: Session, jobs: "Sequence[_ModelJob | _DetectorJob]") -> None:
-    """One repetition of each, and again, so that those of each lie over the whole time."""
-    rounds = session.effort.repeats
-    try:
-        for number in range(1, rounds + 1):
-            for job in jobs:
-                if not job.why:
-                    session.say(f"latency: {number} of {rounds}: {job.title}")
-                    job.measure()
-    finally:
-        # Of an interrupted run, what was finished.
-        for job in jobs:
-            if job.answers:
-                job.add_figures()
+        measure_in_turn(session, "latency", jobs)
 
 
 def _threads(session: Session, wanted: Sequence[int]) -> tuple[int, ...]:
@@ -221,6 +206,8 @@ class _ModelJob:
     def add_figures(self) -> None:
         """Give the session what the repetitions found."""
         session, answers, device = self._session, self.answers, self._device
+        if not answers:
+            return
         of = {"model": self._model.name, "runtime": answers[0]["runtime"], "device": device}
         # Looked at with the first number only; of a TPU most of it is in another process.
         if device == "cpu" and self._first:
@@ -239,12 +226,10 @@ class _ModelJob:
 class _DetectorJob:
     """All detectors at all sizes, by one process."""
 
-    why = ""
-
     def __init__(self, session: Session, plan: LatencyPlan):
         from .latency_child import DetectorRun
 
-        self._session, self._model = session, plan.detector_model
+        self._session, self._model, self.why = session, plan.detector_model, ""
         settings = _detector_settings(session, plan.detector_model)
         self._shown, self._over = "the demo's frames", {}
         if plan.clip is not None:
@@ -274,6 +259,8 @@ class _DetectorJob:
     def add_figures(self) -> None:
         """Give the session what the repetitions found."""
         session, seen = self._session, 0
+        if not self.answers:
+            return
         for rows in zip(*self.answers, strict=True):
             of = {"detector": rows[0]["detector"], "size": rows[0]["size"], "device": "cpu"}
             if why := rows[0].get("why"):

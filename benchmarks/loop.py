@@ -26,8 +26,9 @@ from .document import Better, Of
 from .given import find_models
 from .growth import rss_bytes
 from .host import choose_cores, pinned, stopwatch
-from .rules import Effort, gather, repetition, say_disturbed
+from .rules import gather, repetition, say_disturbed
 from .session import Session
+from .turns import measure_in_turn
 from .versus import Versus, measure_versus, read_models
 
 RATES = (15, 30, 60, 120)
@@ -130,66 +131,58 @@ def measure_loop(session: Session, plan: LoopPlan) -> None:
             clip, shown = plan.clip, {**of, **read_clip(plan.clip).of}
             played = [(clip, 0, shown)]
         played += [(clip, rate, shown) for rate in plan.rates]
-        settings = [_Setting(path, rate, of) for path, rate, of in played]
-        _measure_in_turn(session, settings, detector, classifier, cores)
+        setup = _Setup(session, detector, classifier, cores)
+        jobs = [_Job(setup, path, rate, of) for path, rate, of in played]
+        effort = session.effort
+        whole_s = effort.repeats * len(jobs) * (effort.seconds + effort.warmup_s)
+        minutes = f"about {max(1, round(whole_s / 60))} min"
+        session.say(f"loop: {len(jobs)} settings in turn, {effort.repeats} times, {minutes}")
+        measure_in_turn(session, "loop", jobs)
         _beside_tutorial(session, plan, clip, shown, len(cores))
 
 
-class _Setting:
-    """One thing that is measured: a clip at so many frames a second, 0 being as fast as it goes."""
+@dataclass(frozen=True, slots=True)
+class _Setup:
+    """What all settings share."""
 
-    def __init__(self, clip: Path, rate: int, of: Of):
-        self._clip, self._rate, self.of = clip, rate, {**of, "rate": rate}
+    session: Session
+    detector: Detector
+    classifier: EmotionClassifier
+    cores: Collection[int]
+
+
+class _Job:
+    """One setting: a clip at so many frames a second, 0 being as fast as it goes."""
+
+    def __init__(self, setup: _Setup, clip: Path, rate: int, of: Of):
+        self._setup, self._clip, self._rate = setup, clip, rate
+        self._of, self.why = {**of, "rate": rate}, ""
         self._loop_s = read_clip(clip).frames / rate if rate else 0.0
         faces = of.get("faces")
         shown = clip.name if faces is None else f"{faces} face{'' if faces == 1 else 's'}"
         self.title = f"{shown}, {f'{rate} frames/s' if rate else 'as fast as it goes'}"
-        self.repetitions: list[tuple[Mapping[str, float], float]] = []
+        self._repetitions: list[tuple[Mapping[str, float], float]] = []
 
-    def camera(self, seconds: float) -> TimedClip | PacedClip:
-        """The clip, played for so many seconds."""
-        if not self._rate:
-            return TimedClip(self._clip, seconds)
-        loops = math.ceil(seconds / self._loop_s)
-        return PacedClip(self._clip, loops, self._rate, math.ceil(seconds * self._rate))
-
-    def measure(self, detector: Detector, classifier: EmotionClassifier, effort: Effort) -> None:
+    def measure(self) -> None:
         """Add a repetition."""
+        with pinned(self._setup.cores):
+            self._repetitions.append(repetition(self._play, self._setup.session.effort))
 
-        def play(seconds: float) -> dict[str, float]:
-            with self.camera(seconds) as camera:
-                return run_once(camera, detector, classifier, paced=self._rate > 0)
+    def add_figures(self) -> None:
+        """Give the session what the repetitions found."""
+        if self._repetitions:
+            self._setup.session.add_repeated(gather(self._repetitions), _UNITS, self._of)
 
-        self.repetitions.append(repetition(play, effort))
-
-
-def _measure_in_turn(
-    session: Session,
-    settings: Sequence[_Setting],
-    detector: Detector,
-    classifier: EmotionClassifier,
-    cores: Collection[int],
-) -> None:
-    """All figures of each setting.
-
-    The settings take turns, so that the repetitions of each lie over the whole time of the
-    measurement, and their spread tells what the machine does from one minute to the next.
-    """
-    effort, rounds = session.effort, session.effort.repeats
-    whole_s = rounds * len(settings) * (effort.seconds + effort.warmup_s)
-    minutes = f"about {max(1, round(whole_s / 60))} min"
-    session.say(f"loop: {len(settings)} settings in turn, {rounds} times, {minutes}")
-    try:
-        for number in range(1, rounds + 1):
-            for setting in settings:
-                session.say(f"loop: {number} of {rounds}: {setting.title}")
-                with pinned(cores):
-                    setting.measure(detector, classifier, effort)
-    finally:
-        # Of an interrupted run, what was finished.
-        for setting in settings:
-            if setting.repetitions:
-                session.add_repeated(gather(setting.repetitions), _UNITS, setting.of)
+    def _play(self, seconds: float) -> dict[str, float]:
+        camera: TimedClip | PacedClip
+        if self._rate:
+            loops, frames = math.ceil(seconds / self._loop_s), math.ceil(seconds * self._rate)
+            camera = PacedClip(self._clip, loops, self._rate, frames)
+        else:
+            camera = TimedClip(self._clip, seconds)
+        with camera:
+            setup, paced = self._setup, self._rate > 0
+            return run_once(camera, setup.detector, setup.classifier, paced=paced)
 
 
 def run_once(

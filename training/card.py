@@ -19,20 +19,15 @@ def classifier_card(*, parameters: int, multiply_adds: int) -> dict[str, Any]:
         parameters: Of the network.
         multiply_adds: Of one face.
     """
-    return {
-        "use": "names what a cropped face shows, in one of seven words",
-        "limits": [
-            "It names what labellers saw in web photographs, not what somebody feels; two of three "
-            "majorities of ten other taggers agree with them.",
-            "For whom it is worse nobody knows: FER-2013 has no ages, sexes, origins or places.",
-            "A face at rest is easily taken for a sad or an angry one.",
-            "Half-covered, turned-away and masked faces were not measured.",
-        ],
-        "unfit_for": _UNFIT,
-        "law": _LAW,
-        "parameters": parameters,
-        "multiply_adds": multiply_adds,
-    }
+    limits = [
+        "It names what labellers saw in web photographs, not what somebody feels; two of three "
+        "majorities of ten other taggers agree with them.",
+        "For whom it is worse nobody knows: FER-2013 has no ages, sexes, origins or places.",
+        "A face at rest is easily taken for a sad or an angry one.",
+        "Half-covered, turned-away and masked faces were not measured.",
+    ]
+    use = "names what a cropped face shows, in one of seven words"
+    return _card(use, limits, parameters, multiply_adds)
 
 
 def detector_card(*, parameters: int, multiply_adds: int) -> dict[str, Any]:
@@ -42,13 +37,19 @@ def detector_card(*, parameters: int, multiply_adds: int) -> dict[str, Any]:
         parameters: Of the network.
         multiply_adds: Of one picture.
     """
+    limits = [
+        "Faces of few pixels, in the picture as it is shrunk, are missed.",
+        "What looks like a face, such as a print on a shirt, may be taken for one.",
+        "Whom it finds less often nobody knows: the data names no ages, sexes or origins.",
+    ]
+    use = "finds faces in a picture, a box and a score each; it recognises nobody"
+    return _card(use, limits, parameters, multiply_adds)
+
+
+def _card(use: str, limits: list[str], parameters: int, multiply_adds: int) -> dict[str, Any]:
     return {
-        "use": "finds faces in a picture, a box and a score each; it recognises nobody",
-        "limits": [
-            "Faces of few pixels, in the picture as it is shrunk, are missed.",
-            "What looks like a face, such as a print on a shirt, may be taken for one.",
-            "Whom it finds less often nobody knows: the data names no ages, sexes or origins.",
-        ],
+        "use": use,
+        "limits": limits,
         "unfit_for": _UNFIT,
         "law": _LAW,
         "parameters": parameters,

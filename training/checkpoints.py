@@ -9,7 +9,7 @@ the one before.
 import csv
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,10 +150,21 @@ def write_arrays(path: Path, **groups: Sequence[Any]) -> None:
         for index, variable in enumerate(variables)
     }
 
+    write_npz(path, arrays)
+
+
+def write_npz(path: Path, arrays: Mapping[str, Any], *, compressed: bool = False) -> None:
+    """Write arrays by their names as one ``.npz``, whole or not at all.
+
+    Raises:
+        FerEdgeError: As of :func:`write_whole`.
+    """
+    save = np.savez_compressed if compressed else np.savez
+
     def write(partial: Path) -> None:
-        # A file object, because savez would add .npz to the name of the partial file.
+        # A file object, because it would add .npz to the name of the partial file.
         with partial.open("wb") as file:
-            np.savez(file, **arrays)
+            save(file, **arrays)
 
     write_whole(path, write)
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
 from ..edge.contract import ModelContract
 from ..edge.errors import DataError, FerEdgeError, MissingExtraError, UsageError
@@ -43,6 +42,7 @@ from .checkpoints import (
     has_state,
     open_run,
     read_arrays,
+    write_npz,
     write_whole,
 )
 from .datasets import EMOTIONS, SIDE_PX, Dataset, balanced_indices
@@ -374,9 +374,4 @@ def _finish(
 
 def write_calibration(path: Path, faces: Dataset) -> None:
     """Write the faces that the int8 conversion takes its ranges from."""
-
-    def write(partial: Path) -> None:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, images=faces.images, labels=faces.labels)
-
-    write_whole(path, write)
+    write_npz(path, {"images": faces.images, "labels": faces.labels}, compressed=True)

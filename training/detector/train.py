@@ -38,6 +38,7 @@ from ..checkpoints import (
     checkpoint_path,
     open_run,
     read_arrays,
+    write_npz,
     write_whole,
 )
 from ..costs import multiply_adds
@@ -395,9 +396,4 @@ def write_frames(path: Path, sources: Sources, recipe: DetectorRecipe) -> None:
             frames.append(letterbox(listed[index].image, INPUT_WH).picture)
     # Mixed, as the conversion takes some for the ranges and some for its check.
     mixed = np.stack(frames)[generator.permutation(len(frames))]
-
-    def write(partial: Path) -> None:
-        with partial.open("wb") as file:
-            np.savez_compressed(file, frames=mixed)
-
-    write_whole(path, write)
+    write_npz(path, {"frames": mixed}, compressed=True)
