@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 STAGES = ("capture", "detect", "classify", "deliver")
 # A rate is over the last two seconds: long enough to stand still, short enough to show a change.
 _WINDOW_NS = 2_000_000_000
-_AGES_KEPT = 512
+# Ages, and moments at which a frame passed a stage; where more of these fall into the window, the
+# rate is over those that are kept.
+_KEPT = 512
 #: Upper bounds of the buckets of a :class:`Histogram`, in seconds: fixed, so that histograms of
 #: several devices can be added. From a stage of a desktop to a result that is of no use any more.
 BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -69,16 +71,23 @@ class Snapshot:
         return self.captured - self.delivered - self.dropped
 
 
+@dataclass(slots=True)
+class _Counts:
+    """What is counted of one stage: the last moments, and all since the start."""
+
+    times: deque[int] = field(default_factory=lambda: deque(maxlen=_KEPT))
+    passed: int = 0
+    buckets: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS_S) + 1))
+    sum_s: float = 0.0
+
+
 class Telemetry:
     """Counters that every thread of the loop may write and read."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._times: dict[str, deque[int]] = {stage: deque() for stage in STAGES}
-        self._counts: dict[str, int] = dict.fromkeys(STAGES, 0)
-        self._ages_ms: deque[float] = deque(maxlen=_AGES_KEPT)
-        self._buckets = {stage: [0] * (len(BUCKETS_S) + 1) for stage in STAGES}
-        self._sums_s: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+        self._of = {stage: _Counts() for stage in STAGES}
+        self._ages_ms: deque[float] = deque(maxlen=_KEPT)
         self._began_ns: int | None = None
 
     def passed(
@@ -91,44 +100,41 @@ class Telemetry:
             age_ms: How old the frame is, which the last stage says.
             took_s: How long the stage worked on it, in seconds, which those between say.
         """
-        took_s = took_s if age_ms is None else age_ms / 1e3
-        now = time.monotonic_ns()
+        now, counts = time.monotonic_ns(), self._of[stage]
         with self._lock:
             if self._began_ns is None:
                 self._began_ns = now
-            times = self._times[stage]
-            times.append(now)
-            while times[0] < now - _WINDOW_NS:
-                times.popleft()
-            self._counts[stage] += 1
+            counts.passed += 1
+            counts.times.append(now)
             if age_ms is not None:
                 self._ages_ms.append(age_ms)
+                took_s = age_ms / 1e3
             if took_s is not None:
-                self._buckets[stage][bisect_left(BUCKETS_S, took_s)] += 1
-                self._sums_s[stage] += took_s
+                counts.buckets[bisect_left(BUCKETS_S, took_s)] += 1
+                counts.sum_s += took_s
 
     def snapshot(self, dropped: int) -> Snapshot:
         """The state now; the channels know how much was dropped."""
         now = time.monotonic_ns()
         with self._lock:
             ages = sorted(self._ages_ms) or [0.0]
-            elapsed_ns = now - (self._began_ns or now)
+            began = self._began_ns or now
             fps = {}
-            for stage, times in self._times.items():
-                while times and times[0] < now - _WINDOW_NS:
-                    times.popleft()
+            for stage, counts in self._of.items():
+                times = counts.times
                 # At the start the window is not full yet, and dividing by all of it would lie.
-                fps[stage] = len(times) * 1e9 / max(min(elapsed_ns, _WINDOW_NS), 1)
+                since = max(now - _WINDOW_NS, began, times[0] if len(times) == _KEPT else 0)
+                fps[stage] = sum(then >= since for then in times) * 1e9 / max(now - since, 1)
             return Snapshot(
                 fps=fps,
-                total_fps=self._counts["deliver"] * 1e9 / max(elapsed_ns, 1),
-                captured=self._counts["capture"],
-                delivered=self._counts["deliver"],
+                total_fps=self._of["deliver"].passed * 1e9 / max(now - began, 1),
+                captured=self._of["capture"].passed,
+                delivered=self._of["deliver"].passed,
                 dropped=dropped,
                 age_ms=ages[len(ages) // 2],
                 age_p95_ms=ages[int(len(ages) * 0.95)],
                 took={
-                    stage: Histogram(tuple(counts), self._sums_s[stage])
-                    for stage, counts in self._buckets.items()
+                    stage: Histogram(tuple(counts.buckets), counts.sum_s)
+                    for stage, counts in self._of.items()
                 },
             )
