@@ -80,13 +80,17 @@ def _print_figures(console: Console, figures: Sequence[Figure], *, quick: bool) 
         table = _table(heads)
         for column in columns:
             table.add_column(column.header, justify="right", no_wrap=True)
-        table.add_column("+- %", justify="right", no_wrap=True)
         metrics = [metric for column in columns for metric in column.metrics]
-        for at, found in enumerate(rows.values()):
-            cells = [column.cells[at] for column in columns]
+        spreads = []
+        for found in rows.values():
             here = [found[metric] for metric in metrics if metric in found]
             invalid = "!" if any(figure.invalid for figure in here) else ""
-            table.add_row(*map(Text, shown[at]), *cells, _spread(here) + invalid)
+            spreads.append(_spread(here) + invalid)
+        if any(spreads):
+            table.add_column("+- %", justify="right", no_wrap=True)
+        for at, spread in enumerate(spreads):
+            cells = [column.cells[at] for column in columns]
+            table.add_row(*map(Text, shown[at]), *cells, *([spread] if any(spreads) else []))
         console.print(table)
 
 
@@ -171,12 +175,14 @@ def _table(columns: Sequence[str]) -> Table:
 def _spread(figures: Iterable[Figure]) -> str:
     """The widest distance of a repetition from its median, in %; "" where none was repeated.
 
-    Of a distribution that of the middle: the tail of a short run is one call.
+    Of a distribution that of the middle: the tail of a short run is one call. Not of what is
+    told in percent itself, which may be about nothing.
     """
     most = [
         max(figure.spread[1] - figure.median, figure.median - figure.spread[0]) / abs(figure.median)
         for figure in figures
-        if len(figure.values) > 1 and figure.median and not _TAIL.search(figure.metric)
+        if len(figure.values) > 1 and figure.median and figure.unit != "%"
+        if not _TAIL.search(figure.metric)
     ]
     return f"{100 * max(most):.0f}" if most else ""
 

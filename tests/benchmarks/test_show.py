@@ -66,7 +66,7 @@ def test_a_row_without_all_figures_and_another_kind_of_thing():
     lines = shown(a_document(*ROWS[:4], size))
 
     # A lone figure has no spread.
-    assert lines[lines.index("latency") + 1 :][:2] == ["model size ms +- %", "accurate 1.5"]
+    assert lines[lines.index("latency") + 1 :][:2] == ["model size ms", "accurate 1.5"]
     assert "fast 60 50" in lines
 
 
@@ -145,6 +145,14 @@ def test_the_spread_is_that_of_the_middle_not_of_the_tail():
     lines = shown(a_document(a_figure("load_p50", 9.0, 10.0, 12.0, m="a"), tail))
 
     assert "a 10/2 20" in lines
+
+
+def test_what_is_about_nothing_has_no_spread_in_percent_of_itself():
+    lost = Figure("instruments", "lost", "%", "lower", {"telemetry": "on"}, (-3.0, 0.1, 3.0))
+
+    lines = shown(a_document(lost))
+
+    assert lines[-3:-1] == ["telemetry lost %", "on 0.1"]
 
 
 def test_large_and_small_numbers():
