@@ -70,8 +70,8 @@ def run_at(clock: Clock, fps: float, seconds: float) -> Telemetry:
     return counter
 
 
-# Each case: frames a second, for how long. The window is 2 s; before, it is not full yet, and at 800
-# a second more fall into it than are kept.
+# Each case: frames a second, for how long. The window is 2 s; before, it is not full yet, and of
+# 800 a second more fall into it than are kept.
 RATES = [(30, 10), (30, 2), (30, 0.5), (5, 10), (60, 3), (800, 3), (800, 0.1)]
 
 
