@@ -13,14 +13,8 @@ from ..training.datasets import Dataset, load
 from ..training.plan import step_seconds
 from ..training.recipe_book import find_recipe
 from ..training.recipes import Recipe
-from ..training.train import (
-    Run,
-    check_arguments,
-    prepare_lessons,
-    prepare_network,
-    prepare_stage,
-    stages,
-)
+from ..training.stages import stages
+from ..training.train import Run, check_arguments, prepare_lessons, prepare_network, prepare_stage
 from .host import Host, read_host
 
 SCHEMA_VERSION = 1

@@ -19,8 +19,9 @@ class Batches(keras.utils.PyDataset):
     """The training images of one epoch after another, in batches of one size, which is even.
 
     Each item is ``(inputs, targets, weights)``, dicts of arrays by name: input ``pixels`` float32
-    ``(b, 48, 48, 1)``, 0..255, and ``teacher`` float32 ``(b, 7)`` where logits of a teacher are
-    given; targets and weights as in :class:`~.targets.TargetArrays`.
+    ``(b, 48, 48, 1)``, 0..255, or of the side ``crop_px`` in the epochs that learn from pieces, and
+    ``teacher`` float32 ``(b, 7)`` where logits of a teacher are given; targets and weights as in
+    :class:`~.targets.TargetArrays`.
     """
 
     def __init__(self, data: Dataset, targets: TargetArrays, recipe: Recipe):
@@ -62,11 +63,24 @@ class Batches(keras.utils.PyDataset):
         weights = {"logits": targets.weights[rows]}
         if targets.vote_weights is not None:
             weights["votes"] = targets.weights[rows] * targets.vote_weights[rows]
+        if self._epoch < self._recipe.schedule.crop_epochs:
+            faces = _cut_out(faces, self._recipe.schedule.crop_px, generator)
         faces, batch, weights = mix(faces, batch, weights, settings, generator)
         inputs = {"pixels": faces[..., np.newaxis]}
         if "teacher" in batch:
             inputs["teacher"] = batch.pop("teacher")
         return inputs, batch, weights
+
+
+def _cut_out(
+    faces: NDArray[np.float32], side: int, generator: np.random.Generator
+) -> NDArray[np.float32]:
+    """A square of each image, at a place of its own: float32 ``(n, side, side)``."""
+    count, height, width = faces.shape
+    tops = generator.integers(0, height - side + 1, count)
+    lefts = generator.integers(0, width - side + 1, count)
+    places = zip(faces, tops, lefts, strict=True)
+    return np.stack([face[top : top + side, left : left + side] for face, top, left in places])
 
 
 class EpochStart(keras.callbacks.Callback):

@@ -50,6 +50,8 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "schedule.plateau_patience": (0, 10_000),
     "schedule.plateau_factor": (0.01, 0.99),
     "schedule.stop_patience": (0, 10_000),
+    "schedule.crop_px": (16, 48),
+    "schedule.crop_share": _SHARE,
     "transfer.head_epochs": (0, 10_000),
     "transfer.fine_tune_rate": _RATE,
     "calibration_per_class": _COUNT,

@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
+from ..edge.errors import UsageError
 from .dataset_readers import EMOTIONS, SIDE_PX
 from .recipes import Optimiser, Recipe, Schedule
 from .targets import VOTE_CLASSES
@@ -60,6 +61,7 @@ def training_model(
     steps: int,
     rate: float,
     *,
+    side_px: int = SIDE_PX,
     teachers: Sequence[keras.Model] = (),
     teacher_logits: bool = False,
 ) -> keras.Model:
@@ -70,15 +72,21 @@ def training_model(
         recipe: How.
         steps: Optimiser steps of the whole stage, for the schedule.
         rate: Peak learning rate of the stage.
+        side_px: Side of the images that it takes.
         teachers: Networks with the same input and output, which see the same augmented pixels.
         teacher_logits: Whether the batches carry answers of teachers instead.
 
     Returns:
         A model from a dict of ``pixels`` (and ``teacher``) to a dict of ``logits`` (and ``votes``).
+
+    Raises:
+        UsageError: A network takes whole images only, and the side is another.
     """
-    pixels = keras.Input((SIDE_PX, SIDE_PX, 1), name="pixels")
+    network = of_side(_with_features(network), side_px)
+    teachers = [of_side(teacher, side_px) for teacher in teachers]
+    pixels = keras.Input((side_px, side_px, 1), name="pixels")
     inputs = {"pixels": pixels}
-    answers = _with_features(network)(pixels)
+    answers = network(pixels)
     outputs = {"logits": answers[0]}
     loss_weights = {"logits": 1.0}
     settings = recipe.targets
@@ -112,6 +120,26 @@ def _with_features(network: keras.Model) -> keras.Model:
     if len(features.shape) != 2:
         features = layers.GlobalAveragePooling2D(name="features")(features)
     return keras.Model(network.inputs, [network.outputs[0], features], name="network")
+
+
+def of_side(network: keras.Model, side_px: int) -> keras.Model:
+    """The same layers, with the same weights, for pixels of another side.
+
+    Raises:
+        UsageError: They are made for whole images, such as a dense layer on all pixels.
+    """
+    if side_px == SIDE_PX:
+        return network
+    pixels = keras.tree.map_structure(lambda _: keras.Input((side_px, side_px, 1)), network.input)
+    try:
+        return keras.models.clone_model(
+            network, input_tensors=pixels, clone_function=lambda layer: layer
+        )
+    except ValueError as exc:
+        raise UsageError(
+            "A network, or a teacher, takes whole images only, so that no epoch can learn from "
+            "pieces of them. Expected one that ends in a global average; or --set crop_share=0."
+        ) from exc
 
 
 def _softened(teachers: Sequence[keras.Model], pixels: Any, temperature: float) -> Any:

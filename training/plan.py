@@ -11,15 +11,8 @@ from ..edge.framing import to_float
 from .costs import multiply_adds
 from .datasets import Dataset
 from .recipes import Recipe
-from .train import (
-    Run,
-    Stage,
-    check_arguments,
-    prepare_lessons,
-    prepare_network,
-    prepare_stage,
-    stages,
-)
+from .stages import Stage, stages
+from .train import Run, check_arguments, prepare_lessons, prepare_network, prepare_stage
 
 _VALIDATION_BATCH = 256
 
@@ -108,6 +101,7 @@ def make_plan(data: Dataset, recipe: Recipe, run: Run, *, batches: int = 3) -> P
     plans = []
     for stage in stages(recipe):
         model = prepare_stage(network, recipe, stage, lessons)
+        lessons.batches.begin(stage.first)
         learning = sum(int(np.prod(v.shape)) for v in model.trainable_variables)
         step_seconds(model, lessons.batches, 1, ready=True)
         took = [step_seconds(model, lessons.batches, count, ready=ready) for ready in (False, True)]

@@ -80,6 +80,10 @@ class Schedule:
         plateau_factor: What the rate is multiplied with then.
         stop_patience: Epochs without a higher validation accuracy before the run ends (Keras's
             EarlyStopping); 0 is never.
+        crop_px: Side of the pieces of the images, cut out anywhere, that the first epochs learn
+            from: they take less time, and what they teach carries over to whole images (Touvron et
+            al., NeurIPS 2019, arXiv:1906.06423; Tan and Le, ICML 2021, arXiv:2104.00298).
+        crop_share: Share of the epochs, from the first on, that learn from pieces, 0 to 1.
     """
 
     epochs: int = 40
@@ -90,6 +94,13 @@ class Schedule:
     plateau_patience: int = 4
     plateau_factor: float = 0.5
     stop_patience: int = 0
+    crop_px: int = 40
+    crop_share: float = 0.0
+
+    @property
+    def crop_epochs(self) -> int:
+        """How many epochs learn from pieces."""
+        return round(self.epochs * self.crop_share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,30 +48,14 @@ from .checkpoints import (
 from .datasets import EMOTIONS, SIDE_PX, Dataset, balanced_indices
 from .distill import Teachers
 from .measure import measure
-from .objective import training_model
+from .objective import of_side, training_model
 from .progress import Progress
 from .recipes import Recipe, check
 from .result import write_result
+from .stages import Stage, stages
 from .targets import make_targets
 from .torch_norm import native_batch_norm
 from .transfer import is_transfer, load_base_weights, set_stage
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """A part of a run with one optimiser.
-
-    Attributes:
-        first: Its first epoch, from 0.
-        end: The epoch behind its last.
-        rate: Peak learning rate.
-        unfreeze: Of a transfer net: which layers of its base learn.
-    """
-
-    first: int
-    end: int
-    rate: float
-    unfreeze: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +108,9 @@ def train(
     training, validation = check_arguments(data, choose_on, recipe, run)
     lessons = prepare_lessons(training, recipe, run, data.digest)
     network = prepare_network(recipe, run, fresh=not (resume and has_state(out)))
+    for stage in stages(recipe):
+        for each in (network, *lessons.teachers):
+            of_side(each, stage.side_px)
     about = {
         "recipe": recipe.to_dict(),
         "data_sha256": data.digest,
@@ -145,6 +132,8 @@ def train(
             if state.epochs_done < stage.end and not state.stopped:
                 model = prepare_stage(network, recipe, stage, lessons)
                 resume_stage(model, network, stage, state, out)
+                # Keras looks at the first batch before it begins the epoch.
+                lessons.batches.begin(state.epochs_done)
                 callbacks = [
                     FiniteLoss(out, state),
                     EpochStart(lessons.batches, network, recipe.seed),
@@ -177,19 +166,6 @@ def training_part(data: Dataset, recipe: Recipe) -> Dataset:
         raise UsageError(f"share is {recipe.share}; expected above 0 and at most 1.")
     training = data.split("Training")
     return training if recipe.share == 1 else training.sampled(recipe.share, seed=recipe.seed)
-
-
-def stages(recipe: Recipe) -> list[Stage]:
-    """The stages of a recipe: one, or the two of transfer learning."""
-    schedule, transfer = recipe.schedule, recipe.transfer
-    if transfer is None:
-        return [Stage(0, schedule.epochs, schedule.peak_rate)]
-    head = min(transfer.head_epochs, schedule.epochs)
-    both = (
-        Stage(0, head, schedule.peak_rate),
-        Stage(head, schedule.epochs, transfer.fine_tune_rate, transfer.unfreeze),
-    )
-    return [stage for stage in both if stage.first < stage.end]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +212,9 @@ def prepare_stage(
         return training_model(
             network,
             recipe,
-            (stage.end - stage.first) * len(lessons.batches),
+            (stage.span[1] - stage.span[0]) * len(lessons.batches),
             stage.rate,
+            side_px=stage.side_px,
             teachers=lessons.teachers,
             teacher_logits=lessons.teacher_logits,
         )
@@ -256,7 +233,7 @@ def resume_stage(
     optimiser: Any = model.optimizer
     optimiser.build(model.trainable_variables)
     learnt, path = learnt_by(model, network), checkpoint_path(out, state.epochs_done)
-    if state.epochs_done > stage.first:
+    if state.epochs_done > stage.span[0]:
         read_arrays(path, model=learnt, optimiser=optimiser.variables)
     elif state.epochs_done:  # the end of the stage before, whose optimiser is gone
         read_arrays(path, model=learnt)
@@ -265,7 +242,7 @@ def resume_stage(
 def scheduling(recipe: Recipe, stage: Stage, state: RunState) -> list[Any]:
     """The callbacks that lower the rate and end the run, as the recipe asks."""
     schedule = recipe.schedule
-    in_stage = [entry for entry in state.history if entry["epoch"] > stage.first]
+    in_stage = [entry for entry in state.history if entry["epoch"] > stage.span[0]]
     callbacks: list[Any] = []
     if schedule.shape == "plateau":
         callbacks.append(ReduceLROnPlateau(schedule, stage.rate, in_stage))

@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras", reason="needs the extra [train]")
 
 from fer_edge.training.architectures import build_network  # noqa: E402
-from fer_edge.training.objective import training_model  # noqa: E402
+from fer_edge.training.objective import of_side, training_model  # noqa: E402
 from fer_edge.training.recipes import with_changes  # noqa: E402
 
 from ..conftest import a_recipe  # noqa: E402
@@ -145,6 +145,36 @@ def test_teachers_in_the_graph_see_the_same_pixels_and_their_softmax_is_averaged
     labels = (WEIGHTS * cross_entropy(LOGITS, moving)).mean()
     taught = cross_entropy(soft, moving / 2).mean() * 4
     assert float(trained["loss"]) == pytest.approx(0.3 * labels + 0.7 * taught, rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "mini_xception"])
+def test_pieces_teach_the_weights_that_whole_images_are_read_with(name):
+    options = {"blocks": [1], "widths": [8]} if name == "residual" else {}
+    recipe = a_recipe(network=name, options=options)
+    network, model = a_model(["ferplus=head"], network=build_network(recipe), side_px=32)
+    before = [np.array(value) for value in network.get_weights()]
+    # An even number of them: batches.py says why.
+    pieces = {"pixels": PIXELS[:4, :32, 8:40]}
+
+    model.train_on_batch(pieces, {"logits": LOGITS[:4], "votes": VOTES[:4]})
+
+    assert any((a != b).any() for a, b in zip(before, network.get_weights(), strict=True))
+    assert model.predict(pieces, verbose=0)["logits"].shape == (4, 7)
+    assert network.predict(PIXELS, verbose=0).shape == (COUNT, 7)
+
+
+def test_a_teacher_sees_the_same_pieces():
+    teacher, side = build_network(a_recipe(seed=2)), 32
+    _, model = a_model(["temperature=1", "teacher_weight=1"], teachers=[teacher], side_px=side)
+    pieces = PIXELS[:, :side, :side]
+
+    # The loss is then the student's cross-entropy with what the teacher says of the pieces.
+    found = loss_of(model, {"pixels": pieces}, {"logits": LOGITS}, {"logits": WEIGHTS})
+    student = of_side(model.get_layer("network"), side)([pieces], training=False)
+    seen = of_side(teacher, side)(pieces, training=False)
+
+    expected = cross_entropy(softmax(np.array(seen)), np.array(student[0])).mean()
+    assert found == pytest.approx(expected, rel=1e-4)
 
 
 def test_a_teacher_learns_nothing_and_forgets_nothing():

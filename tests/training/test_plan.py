@@ -13,7 +13,8 @@ from fer_edge.edge.errors import DataError, ModelError, UsageError  # noqa: E402
 from fer_edge.training import plan, train, transfer  # noqa: E402
 from fer_edge.training.plan import Plan, StagePlan, make_plan  # noqa: E402
 from fer_edge.training.recipes import Transfer, with_changes  # noqa: E402
-from fer_edge.training.train import Run, Stage  # noqa: E402
+from fer_edge.training.stages import Stage  # noqa: E402
+from fer_edge.training.train import Run  # noqa: E402
 
 from ..conftest import a_dataset, a_recipe  # noqa: E402
 
@@ -44,7 +45,7 @@ def test_a_plan_says_what_would_be_trained_and_keeps_nothing(data, tmp_path, mon
     assert made.steps == 5  # 70 images in batches of 16
     assert (made.parameters, made.multiply_adds) == (407, 48**2 * 36 + 2 * 24**2 * 144 + 28)
     (stage,) = made.stages
-    assert stage.stage == Stage(0, 2, 0.01)
+    assert stage.stage == Stage(0, 2, 0.01, (), (0, 2))
     assert stage.learning == 407 - 3 * 4 * 2  # but for the statistics of three batch norms
     assert set(timed) == {0, 1, 2}, "three batches are timed"
     assert 0 < stage.step_s < 5
@@ -52,10 +53,19 @@ def test_a_plan_says_what_would_be_trained_and_keeps_nothing(data, tmp_path, mon
     assert 0 < stage.pipeline_rate <= 1
 
 
+def test_pieces_and_whole_images_are_planned_apart(data):
+    recipe = with_changes(RECIPE, ["crop_share=0.5", "crop_px=24"])
+
+    found = make_plan(data, recipe, Run(), batches=1).stages
+
+    assert [(item.stage.side_px, item.stage.span) for item in found] == [(24, (0, 2)), (48, (0, 2))]
+    assert all(item.step_s > 0 for item in found)
+
+
 def test_the_time_is_that_of_all_steps_and_validations():
     stages = (
-        StagePlan(Stage(0, 2, 0.1), 10, step_s=0.5, ready_step_s=0.4),
-        StagePlan(Stage(2, 5, 0.1), 20, step_s=1.0, ready_step_s=1.2),
+        StagePlan(Stage(0, 2, 0.1, (), (0, 2)), 10, step_s=0.5, ready_step_s=0.4),
+        StagePlan(Stage(2, 5, 0.1, (), (2, 5)), 20, step_s=1.0, ready_step_s=1.2),
     )
     made = Plan(1, 1, 100, 10, "PublicTest", steps=10, stages=stages, validation_s=3.0)
 

@@ -15,6 +15,7 @@ from fer_edge.training.augment import Augmentation  # noqa: E402
 from fer_edge.training.batches import Batches, EpochStart  # noqa: E402
 from fer_edge.training.recipe_book import RECIPES  # noqa: E402
 from fer_edge.training.recipes import Targets, Transfer, with_changes  # noqa: E402
+from fer_edge.training.stages import Stage, stages  # noqa: E402
 from fer_edge.training.targets import make_targets, soften  # noqa: E402
 
 from ..conftest import a_dataset, a_recipe  # noqa: E402
@@ -126,6 +127,35 @@ def test_what_is_mixed_is_mixed_with_all_that_is_taught(training):
     for distribution in (targets["logits"], targets["votes"], inputs["teacher"]):
         np.testing.assert_allclose(distribution.sum(axis=1), 1, rtol=1e-5)
     assert inputs["pixels"].dtype == weights["votes"].dtype == np.float32
+
+
+def test_the_first_epochs_learn_from_pieces_and_the_rest_from_whole_images(training):
+    recipe = with_changes(
+        a_recipe(augmentation=STILL), ["epochs=4", "crop_share=0.5", "crop_px=20"]
+    )
+    batches = batches_of(training, recipe)
+
+    sides = []
+    for epoch in range(4):
+        batches.begin(epoch)
+        sides.append({batches[0][0]["pixels"].shape[1:] for batch in range(len(batches))})
+
+    assert sides == [{(20, 20, 1)}] * 2 + [{(48, 48, 1)}] * 2
+
+
+def test_pieces_are_cut_out_of_their_images_anywhere(training):
+    recipe = with_changes(a_recipe(augmentation=STILL), ["crop_share=1", "crop_px=46"])
+    labels = training.labels
+    windows = np.lib.stride_tricks.sliding_window_view(training.images, (46, 46), axis=(1, 2))
+
+    places = set()
+    for inputs, targets, _ in epoch_of(batches_of(training, recipe)):
+        for piece, target in zip(inputs["pixels"][..., 0], targets["logits"], strict=True):
+            image, *place = np.argwhere((windows == piece).all(axis=(3, 4)))[0]
+            assert target.argmax() == labels[image]
+            places.add(tuple(place))
+
+    assert len(places) > 5, "of the nine places that there are"
 
 
 def test_epoch_and_position_alone_decide_what_a_batch_holds(training):
@@ -275,7 +305,35 @@ def test_every_recipe_names_a_network_that_takes_its_options():
 
 
 def test_a_network_from_scratch_has_one_stage():
-    assert train.stages(RECIPE) == [train.Stage(0, 2, 0.01)]
+    assert stages(RECIPE) == [Stage(0, 2, 0.01, (), (0, 2))]
+
+
+# Each case: the share of ten epochs that learns from pieces, and epochs and side of each stage.
+PARTED = [
+    (0.0, [(0, 10, 48)]),
+    (0.04, [(0, 10, 48)]),
+    (0.7, [(0, 7, 40), (7, 10, 48)]),
+    (1.0, [(0, 10, 40)]),
+]
+
+
+@pytest.mark.parametrize(("share", "expected"), PARTED)
+def test_one_optimiser_goes_on_where_pieces_end(share, expected):
+    found = stages(with_changes(RECIPE, ["epochs=10", f"crop_share={share}"]))
+
+    assert [(stage.first, stage.end, stage.side_px) for stage in found] == expected
+    assert {stage.span for stage in found} == {(0, 10)}
+
+
+def test_pieces_may_end_within_a_stage_of_transfer_learning():
+    recipe = with_changes(
+        a_recipe(transfer=Transfer(head_epochs=2, fine_tune_rate=1e-5)),
+        ["epochs=10", "crop_share=0.5"],
+    )
+
+    found = [(stage.first, stage.end, stage.span, stage.side_px) for stage in stages(recipe)]
+
+    assert found == [(0, 2, (0, 2), 40), (2, 5, (2, 10), 40), (5, 10, (2, 10), 48)]
 
 
 # Each case: epochs of the head, epochs in all, the epochs of each stage.
@@ -289,7 +347,7 @@ def test_transfer_learning_has_a_stage_for_the_head_and_one_for_the_rest(head, e
         [f"epochs={epochs}"],
     )
 
-    found = train.stages(recipe)
+    found = stages(recipe)
 
     assert [(stage.first, stage.end) for stage in found] == expected
     for stage in found:

@@ -18,7 +18,7 @@ from fer_edge.edge.errors import (  # noqa: E402
     UsageError,
 )
 from fer_edge.training import train  # noqa: E402
-from fer_edge.training.recipes import with_changes  # noqa: E402
+from fer_edge.training.recipes import Schedule, with_changes  # noqa: E402
 
 from ..conftest import a_dataset, a_recipe, files_in  # noqa: E402
 
@@ -113,6 +113,13 @@ BAD_ARGUMENTS = [
     ),
     (a_recipe(seed=-1), {}, UsageError, "seed is -1"),
     (a_recipe(share=0.0), {}, UsageError, "share"),
+    (
+        # It has a dense layer on all pixels.
+        a_recipe(network="custom_cnn", options={}, schedule=Schedule(epochs=2, crop_share=0.5)),
+        {},
+        UsageError,
+        "takes whole images only.*crop_share=0",
+    ),
     (RECIPE, {"weights": "vgg16.h5"}, UsageError, "no base that --weights vgg16.h5 could be for"),
     (
         RECIPE,

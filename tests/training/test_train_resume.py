@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 #: Everything that has a state of its own: momentum or Adam's moments, averaged weights, a rate that
-#: is lowered, a second head, dropout, mixing, batch norm.
+#: is lowered, a second head, dropout, mixing, batch norm; and pieces before whole images.
 EVERYTHING = with_changes(
     a_recipe(),
     [
@@ -49,6 +49,8 @@ EVERYTHING = with_changes(
         "class_weights=effective",
         "mixup=0.4",
         "cutmix=0.4",
+        "crop_px=24",
+        "crop_share=0.5",
     ],
 )
 
