@@ -63,8 +63,8 @@ class Batches(keras.utils.PyDataset):
         weights = {"logits": targets.weights[rows]}
         if targets.vote_weights is not None:
             weights["votes"] = targets.weights[rows] * targets.vote_weights[rows]
-        if self._epoch < self._recipe.schedule.crop_epochs:
-            faces = _cut_out(faces, self._recipe.schedule.crop_px, generator)
+        if self._epoch < self._recipe.crop_epochs:
+            faces = _cut_out(faces, self._recipe.crops.crop_px, generator)
         faces, batch, weights = mix(faces, batch, weights, settings, generator)
         inputs = {"pixels": faces[..., np.newaxis]}
         if "teacher" in batch:

@@ -80,10 +80,6 @@ class Schedule:
         plateau_factor: What the rate is multiplied with then.
         stop_patience: Epochs without a higher validation accuracy before the run ends (Keras's
             EarlyStopping); 0 is never.
-        crop_px: Side of the pieces of the images, cut out anywhere, that the first epochs learn
-            from: they take less time, and what they teach carries over to whole images (Touvron et
-            al., NeurIPS 2019, arXiv:1906.06423; Tan and Le, ICML 2021, arXiv:2104.00298).
-        crop_share: Share of the epochs, from the first on, that learn from pieces, 0 to 1.
     """
 
     epochs: int = 40
@@ -94,13 +90,22 @@ class Schedule:
     plateau_patience: int = 4
     plateau_factor: float = 0.5
     stop_patience: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Crops:
+    """Pieces of the images, cut out anywhere, for the first epochs to learn from.
+
+    They take less time, and what they teach carries over to whole images: Touvron et al., NeurIPS
+    2019 (arXiv:1906.06423), and Tan and Le, ICML 2021 (arXiv:2104.00298).
+
+    Attributes:
+        crop_px: Their side.
+        crop_share: Share of the epochs, from the first on, that learn from them, 0 to 1.
+    """
+
     crop_px: int = 40
     crop_share: float = 0.0
-
-    @property
-    def crop_epochs(self) -> int:
-        """How many epochs learn from pieces."""
-        return round(self.epochs * self.crop_share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +136,7 @@ class Recipe:
         targets: What is taught.
         optimiser: How it is learnt.
         schedule: For how long.
+        crops: What the first epochs learn from.
         transfer: The stages of transfer learning; None for a network from scratch.
         precision: Keras's dtype policy while training; the saved model is float32.
         share: Part of the training images that is used, of each class the same, above 0 to 1: for
@@ -147,11 +153,17 @@ class Recipe:
     targets: Targets = field(default_factory=Targets)
     optimiser: Optimiser = field(default_factory=Optimiser)
     schedule: Schedule = field(default_factory=Schedule)
+    crops: Crops = field(default_factory=Crops)
     transfer: Transfer | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     share: float = 1.0
     calibration_per_class: int = 100
     seed: int = 1
+
+    @property
+    def crop_epochs(self) -> int:
+        """How many epochs learn from pieces."""
+        return round(self.schedule.epochs * self.crops.crop_share)
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as plain JSON values."""

@@ -45,7 +45,7 @@ def stages(recipe: Recipe) -> list[Stage]:
 def _parted(
     recipe: Recipe, first: int, end: int, rate: float, unfreeze: tuple[str, ...]
 ) -> Iterator[Stage]:
-    crop_px, pieces_end = recipe.schedule.crop_px, recipe.schedule.crop_epochs
+    crop_px, pieces_end = recipe.crops.crop_px, recipe.crop_epochs
     middle = min(max(first, pieces_end), end)
     for begins, ends, side_px in ((first, middle, crop_px), (middle, end, SIDE_PX)):
         if begins < ends:

@@ -18,7 +18,7 @@ from fer_edge.edge.errors import (  # noqa: E402
     UsageError,
 )
 from fer_edge.training import train  # noqa: E402
-from fer_edge.training.recipes import Schedule, with_changes  # noqa: E402
+from fer_edge.training.recipes import Crops, with_changes  # noqa: E402
 
 from ..conftest import a_dataset, a_recipe, files_in  # noqa: E402
 
@@ -115,7 +115,7 @@ BAD_ARGUMENTS = [
     (a_recipe(share=0.0), {}, UsageError, "share"),
     (
         # It has a dense layer on all pixels.
-        a_recipe(network="custom_cnn", options={}, schedule=Schedule(epochs=2, crop_share=0.5)),
+        a_recipe(network="custom_cnn", options={}, crops=Crops(crop_share=0.5)),
         {},
         UsageError,
         "takes whole images only.*crop_share=0",
