@@ -192,12 +192,12 @@ def _print_plan(recipe: "Recipe", plan: "Plan") -> None:
         f"{plan.validation} of {plan.choose_on}"
     )
     for item in plan.stages:
-        epochs = item.stage.end - item.stage.first
+        stage, epoch_s = item.stage, item.step_s * plan.steps
         click.echo(
-            f"epochs {item.stage.first + 1} to {item.stage.end}: {item.learning:,} parameters "
-            f"learn, {item.step_s * 1000:.0f} ms a step, {item.step_s * plan.steps:.0f} s an "
-            f"epoch, {epochs * item.step_s * plan.steps / 60:.0f} min; with ready-made batches "
-            f"{item.ready_step_s * 1000:.0f} ms a step"
+            f"epochs {stage.first + 1} to {stage.end}, {stage.side_px} pixels a side: "
+            f"{item.learning:,} parameters learn, {item.step_s * 1000:.0f} ms a step, "
+            f"{epoch_s:.0f} s an epoch, {(stage.end - stage.first) * epoch_s / 60:.0f} min; with "
+            f"ready-made batches {item.ready_step_s * 1000:.0f} ms a step"
         )
     click.echo(f"in all about {plan.total_s / 60:.0f} min on this machine, as busy as it is")
 

@@ -242,11 +242,13 @@ def resume_stage(
 def scheduling(recipe: Recipe, stage: Stage, state: RunState) -> list[Any]:
     """The callbacks that lower the rate and end the run, as the recipe asks."""
     schedule = recipe.schedule
-    in_stage = [entry for entry in state.history if entry["epoch"] > stage.span[0]]
     callbacks: list[Any] = []
     if schedule.shape == "plateau":
-        callbacks.append(ReduceLROnPlateau(schedule, stage.rate, in_stage))
+        taught = [entry for entry in state.history if entry["epoch"] > stage.span[0]]
+        callbacks.append(ReduceLROnPlateau(schedule, stage.rate, taught))
     if schedule.stop_patience and stage.end == schedule.epochs:
+        # Patience with whole images begins with them, whatever pieces brought.
+        in_stage = [entry for entry in state.history if entry["epoch"] > stage.first]
         callbacks.append(EarlyStopping(schedule, in_stage, state))
     return callbacks
 

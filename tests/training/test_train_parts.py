@@ -138,7 +138,7 @@ def test_the_first_epochs_learn_from_pieces_and_the_rest_from_whole_images(train
     sides = []
     for epoch in range(4):
         batches.begin(epoch)
-        sides.append({batches[0][0]["pixels"].shape[1:] for batch in range(len(batches))})
+        sides.append({batches[batch][0]["pixels"].shape[1:] for batch in range(len(batches))})
 
     assert sides == [{(20, 20, 1)}] * 2 + [{(48, 48, 1)}] * 2
 

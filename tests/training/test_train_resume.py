@@ -249,3 +249,16 @@ def test_a_run_that_stopped_early_is_not_gone_on_with(data, tmp_path, monkeypatc
     assert json.loads(before)["stopped"] is True
     assert (tmp_path / "checkpoints/state.json").read_bytes() == before
     assert json.loads((tmp_path / "result.json").read_text())["best_epoch"] == 1
+
+
+def test_patience_with_whole_images_begins_with_them(data, tmp_path, monkeypatch, capsys):
+    falling = iter([0.6, 0.5, 0.4, 0.3, 0.2, 0.1])
+    monkeypatch.setattr(
+        callbacks, "_scores", lambda *_: {"val_loss": 1.0, "val_accuracy": next(falling)}
+    )
+    changes = ["epochs=6", "shape=constant", "stop_patience=1", "crop_share=0.5", "crop_px=24"]
+
+    train.train(data, tmp_path, with_changes(a_recipe(), changes))
+
+    # Three with pieces, whatever they bring; the fourth is the first whole one, the fifth is worse.
+    assert "stopped early after epoch 5" in capsys.readouterr().err
