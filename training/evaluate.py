@@ -66,6 +66,7 @@ class Report:
         data: The images that it was measured on, all of one split.
         split: Name of that split.
         predictions: One row an image.
+        mirrored: Of the mirror images, or None where that was not asked for.
         scores: Accuracy, macro-F1, figures a class, confusion: the image as it is, one view.
         roc: One curve a class that has both images of its own and others.
         calibration: How far confidence and accuracy are apart.
@@ -82,6 +83,7 @@ class Report:
     data: Dataset
     split: str
     predictions: Predictions
+    mirrored: Predictions | None
     scores: Evaluation
     roc: tuple[RocCurve, ...]
     calibration: Calibration
@@ -89,6 +91,13 @@ class Report:
     unseen: Unseen | None
     ferplus: FerPlusScore | None
     groupings: tuple[Grouping, ...]
+
+    @property
+    def lesson(self) -> NDArray[np.float32]:
+        """The logits to teach with, float32 ``(n, 7)``: with a mirrored view, the mean of both."""
+        if self.mirrored is None:
+            return self.predictions.logits
+        return (self.predictions.logits + self.mirrored.logits) / 2
 
     @property
     def right(self) -> NDArray[np.bool_]:
@@ -209,7 +218,7 @@ def report(
     data = faces.split(split)
     predictor = open_predictor(model, threads=threads)
     predictions = predictor.predict(data.images)
-    flipped = None
+    mirrored = flipped = None
     if flip:
         mirrored = predictor.predict(np.ascontiguousarray(data.images[..., ::-1]))
         # The sum names the same class as the mean.
@@ -226,6 +235,7 @@ def report(
         data=data,
         split=split,
         predictions=predictions,
+        mirrored=mirrored,
         scores=evaluate_predictions(data.labels, predictions.named, EMOTIONS),
         roc=roc_curves(data.labels, predictions.probabilities, EMOTIONS),
         calibration=calibrate(data.labels, predictions.probabilities),

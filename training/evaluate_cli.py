@@ -81,7 +81,7 @@ def evaluate(
     found = report(path, faces, split, flip=flip)
     if logits is not None:
         answers = LogitsFile(
-            logits=found.predictions.logits,
+            logits=found.lesson,
             origins=found.data.origins,
             data_sha256=faces.digest,
             split=split,

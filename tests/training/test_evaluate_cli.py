@@ -14,9 +14,11 @@ pytest.importorskip("sklearn", reason="needs the extra [report]")
 pytest.importorskip("matplotlib", reason="needs the extra [report]")
 
 from fer_edge.edge.cli import cli
+from fer_edge.training.datasets import load
 from fer_edge.training.evaluation_page import FILES
 from fer_edge.training.logits_file import read_logits
 from fer_edge.training.metrics import evaluate_predictions
+from fer_edge.training.predictions import open_predictor
 
 from ..conftest import EMOTIONS
 from .spoken import (
@@ -160,6 +162,19 @@ def test_logits_are_written_for_a_later_training(tmp_path, csv):
     assert found.origins.tolist() == [str(n) for n in range(11, 18)]
     assert (found.split, found.data_sha256) == ("Training", printed["sha256"])
     assert found.model_sha256 == printed["model_sha256"]
+
+
+def test_logits_are_the_mean_of_image_and_mirror_image_unless_one_view_is_asked_for(tmp_path, csv):
+    model, paths = a_tflite(tmp_path), (tmp_path / "both.npz", tmp_path / "one.npz")
+
+    assert call(model, "--data", csv, "--logits", paths[0]).exit_code == 0
+    assert call(model, "--data", csv, "--logits", paths[1], "--no-flip").exit_code == 0
+
+    both, one = (read_logits(path).logits for path in paths)
+    images = load(csv).split("PublicTest").images
+    mirrored = open_predictor(model).predict(np.ascontiguousarray(images[..., ::-1])).logits
+    np.testing.assert_allclose(both, (one + mirrored) / 2)
+    assert not np.allclose(both, one)
 
 
 def test_logits_that_exist_are_replaced_only_on_demand(tmp_path, csv):
