@@ -49,6 +49,11 @@ _DATA_HELP = "fer2013.csv (also .gz, .xz, .zip) or a folder with train/<class>, 
     help="Of the base of a transfer recipe: imagenet, none, or a file.",
 )
 @click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="A .keras model of the same network, whose weights the training starts from.",
+)
+@click.option(
     "--leave-out", type=click.Path(path_type=Path), help="From `dataset explore --clean`."
 )
 @click.option("--dry-run", is_flag=True, help="Print the plan and how long it takes here.")
@@ -66,6 +71,7 @@ def train(
     teachers: tuple[Path, ...],
     teacher_logits: tuple[Path, ...],
     weights: str,
+    start: Path | None,
     leave_out: Path | None,
     dry_run: bool,
     resume: bool,
@@ -92,6 +98,7 @@ def train(
     run = Run(
         teachers=Teachers(teachers, teacher_logits),
         weights=weights,
+        start=start,
         left_out=left_out,
         licence=licence,
         variant=" ".join(changes),

@@ -2,15 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from ..edge.errors import DataError, ModelError, UsageError
-from ..edge.sidecar import read_sidecar
-from .datasets import EMOTIONS, SIDE_PX, Dataset
+from ..edge.errors import DataError, UsageError
+from .datasets import Dataset
+from .earlier import load_earlier
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +44,7 @@ class Teachers:
             ModelError: One is missing or damaged, or has other labels, another order of them,
                 another input or probabilities as its output.
         """
-        return [_load(path) for path in self.models]
+        return [load_earlier(path, "teacher") for path in self.models]
 
     def read_logits(self, training: Dataset, data_sha256: str) -> NDArray[np.float32] | None:
         """The teachers' logits for these images, float32 ``(teachers, n, 7)``; None without a file.
@@ -76,26 +75,3 @@ def _read(path: Path, training: Dataset, data_sha256: str) -> NDArray[np.float32
             f"{missing[0]!r} among them. Make it for the split Training."
         )
     return found.logits[[place[origin] for origin in training.origins.tolist()]]
-
-
-def _load(path: Path) -> keras.Model:
-    contract = read_sidecar(path)
-    if tuple(contract.labels) != EMOTIONS:
-        raise ModelError(
-            f"The teacher {path} names its classes {list(contract.labels)}; expected "
-            f"{list(EMOTIONS)}, in this order."
-        )
-    if contract.input_size_wh != (SIDE_PX, SIDE_PX) or contract.output != "logits":
-        raise ModelError(
-            f"The teacher {path} takes {contract.input_size_wh} and gives {contract.output}; "
-            f"expected {(SIDE_PX, SIDE_PX)} and logits."
-        )
-    try:
-        model: Any = keras.saving.load_model(path, safe_mode=True, compile=False)
-    # Whatever a damaged or hostile file makes Keras raise, it is that file's fault.
-    except Exception as exc:
-        raise ModelError(f"Cannot load the teacher {path}: {exc}") from exc
-    shapes = model.input_shape, model.output_shape
-    if shapes != ((None, SIDE_PX, SIDE_PX, 1), (None, len(EMOTIONS))):
-        raise ModelError(f"The teacher {path} is not what its contract says: {shapes}.")
-    return model

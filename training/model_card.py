@@ -114,6 +114,8 @@ def _training(recipe: Mapping[str, Any], data: Mapping[str, Any]) -> str:
     teachers = len(data.get("teachers", ()))
     if teachers:
         parts.insert(1, f"taught by {teachers} other model{'s' if teachers > 1 else ''}")
+    if data.get("start_sha256"):
+        parts.insert(1, "started from an earlier model's weights")
     return "; ".join(parts)
 
 
@@ -232,6 +234,9 @@ def _repeat(report: Report) -> Iterator[str]:
     command = [f"fer-edge train --recipe {name} --data {data.get('name')}"]
     if data.get("ferplus", "none") != "none":
         command.append("--votes fer2013new.csv")
+    start = str(data.get("start_sha256", ""))
+    if start:
+        command.append("--start EARLIER.keras")
     command += [f"--teacher-logits TEACHER{i}.npz" for i, _ in enumerate(data.get("teachers", ()))]
     command += [f"--set {change}" for change in _changes(recipe)]
     yield " \\\n    ".join([*command, f"--out runs/{name}"])
@@ -240,6 +245,8 @@ def _repeat(report: Report) -> Iterator[str]:
     yield f"fer-edge evaluate {report.model} --data {report.data.name} --split {report.split}"
     yield "```"
     yield ""
+    if start:
+        yield f"The model that it starts from has the SHA-256 `{start[:12]}…`."
     teachers = ", ".join(f"`{digest[:12]}…`" for digest in data.get("teachers", ()))
     if teachers:
         yield f"The teachers' files have the SHA-256 {teachers}."

@@ -1,7 +1,7 @@
 """What a run would do and how long it would take on this machine: ``train --dry-run``."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -96,7 +96,8 @@ def make_plan(data: Dataset, recipe: Recipe, run: Run, *, batches: int = 3) -> P
     training, validation = check_arguments(data, choose_on, recipe, run)
     lessons = prepare_lessons(training, recipe, run, data.digest)
     # Not ImageNet's weights, which are downloaded and make no step slower.
-    network = prepare_network(recipe, run, fresh=run.weights != "imagenet")
+    without = replace(run, weights="none") if run.weights == "imagenet" else run
+    network = prepare_network(recipe, without)
     count = min(batches, len(lessons.batches))
     plans = []
     for stage in stages(recipe):

@@ -23,7 +23,7 @@ import keras
 from ..edge.contract import ModelContract
 from ..edge.errors import DataError, FerEdgeError, MissingExtraError, UsageError
 from ..edge.framing import FER2013
-from ..edge.sidecar import write_sidecar
+from ..edge.sidecar import file_sha256, write_sidecar
 from .architectures import build_network
 from .batches import Batches, EpochStart
 from .callbacks import (
@@ -47,6 +47,7 @@ from .checkpoints import (
 )
 from .datasets import EMOTIONS, SIDE_PX, Dataset, balanced_indices
 from .distill import Teachers
+from .earlier import start_from
 from .measure import measure
 from .objective import of_side, training_model
 from .progress import Progress
@@ -65,6 +66,7 @@ class Run:
     Attributes:
         teachers: For distillation.
         weights: ``imagenet``, ``none`` or a file, of the base of a transfer net.
+        start: A ``.keras`` model of the same network, whose weights are gone on with.
         left_out: Digest of the list of rows that were left out, or empty.
         licence: Terms of the weights, for the contract.
         variant: What was changed in the recipe, in words, for tables.
@@ -73,10 +75,16 @@ class Run:
 
     teachers: Teachers = field(default_factory=Teachers)
     weights: str = "imagenet"
+    start: Path | None = None
     left_out: str = ""
     licence: str = ""
     variant: str = ""
     tensorboard: bool = False
+
+    @property
+    def start_sha256(self) -> str | None:
+        """SHA-256 of what is started from, if anything."""
+        return None if self.start is None else file_sha256(self.start)
 
 
 def train(
@@ -117,6 +125,7 @@ def train(
         "left_out_sha256": run.left_out,
         "teachers": list(run.teachers.digests),
         "weights": run.weights if recipe.transfer else "none",
+        "start": run.start_sha256,
     }
     state = open_run(out, about, resume=resume)
     steps = len(lessons.batches)
@@ -193,12 +202,14 @@ def prepare_network(recipe: Recipe, run: Run, *, fresh: bool = True) -> keras.Mo
     if is_transfer(network):
         for stage in stages(recipe):
             set_stage(network, stage.unfreeze)  # refuses a layer that is not there
-        if fresh:
+        if fresh and run.start is None:
             load_base_weights(network, recipe.options["base"], run.weights)
     elif run.weights not in ("imagenet", "none"):
         raise UsageError(
             f"The recipe {recipe.name} has no base that --weights {run.weights} could be for."
         )
+    if run.start is not None and fresh:
+        start_from(network, run.start)
     return network
 
 
@@ -330,6 +341,7 @@ def _finish(
             "left_out_sha256": run.left_out,
             "ferplus": recipe.targets.ferplus,
             "teachers": list(run.teachers.digests),
+            "start_sha256": run.start_sha256 or "",
             "chosen_on": choose_on,
         },
         recipe={**recipe.to_dict(), "best_epoch": state.best_epoch},

@@ -20,6 +20,7 @@ DATA = {
     "counts": {"Training": 28709, "PublicTest": 3589},
     "ferplus": "head",
     "teachers": ["ab" * 32, "cd" * 32],
+    "start_sha256": "ef" * 32,
     "chosen_on": "PublicTest",
 }
 LOST = {"name": "lost_points", "value": -0.03, "low": -0.28, "high": 0.23, "split": "PublicTest"}
@@ -55,8 +56,8 @@ def test_the_card_of_a_model(tmp_path):
         "# Model card: accurate",
         "| size | 1.97 MB int8, 1,905,895 parameters, 196.3 million multiply-adds a face |",
         "FER-2013 (28,709 Training images) and the FER+ votes",
-        "recipe `accurate`; taught by 2 other models; 80 epochs of sgd, cosine; seed 2; epoch 77, "
-        "chosen on PublicTest",
+        "recipe `accurate`; started from an earlier model's weights; taught by 2 other "
+        "models; 80 epochs of sgd, cosine; seed 2; epoch 77, chosen on PublicTest",
         "ranges from 504 Training faces; costs -0.03 points of PublicTest (-0.28 to 0.23)",
         "| licence | CC-BY-NC-4.0 |",
         found.contract.content_sha256[:16],
@@ -67,6 +68,7 @@ def test_the_card_of_a_model(tmp_path):
         "- For whom it is worse nobody knows",
         "**Unfit for** any decision about a person",
         "AI Act, Art. 5(1)(f)",
+        "The model that it starts from has the SHA-256 `efefefefefef…`.",
         "The teachers' files have the SHA-256 `abababababab…`, `cdcdcdcdcdcd…`.",
     ):
         assert said in text
@@ -82,7 +84,7 @@ def test_the_command_that_repeats_it_holds_what_was_changed(tmp_path):
     command = text.partition("```\n")[2].partition("\nfer-edge convert")[0]
     assert " ".join(command.replace("\\\n", " ").split()) == (
         "fer-edge train --recipe accurate --data fer2013.csv --votes fer2013new.csv "
-        "--teacher-logits TEACHER0.npz --teacher-logits TEACHER1.npz "
+        "--start EARLIER.keras --teacher-logits TEACHER0.npz --teacher-logits TEACHER1.npz "
         "--set augmentation.zoom=0.7,1.2 --set schedule.epochs=80 --set seed=2 "
         "--out runs/accurate"
     )

@@ -96,6 +96,7 @@ def test_the_contract_beside_the_model_says_what_was_trained(run, data):
         "left_out_sha256": "f" * 64,
         "ferplus": "none",
         "teachers": [],
+        "start_sha256": "",
         "chosen_on": "PublicTest",
     }
 
@@ -112,6 +113,7 @@ def test_the_recipe_is_kept_in_the_contract_and_beside_it(run, data):
         "left_out_sha256": "f" * 64,
         "teachers": [],
         "weights": "none",
+        "start": None,
     }
 
 
