@@ -10,6 +10,8 @@ from fer_edge.training.recipe_book import RECIPES
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 MEASURED = read_measured()
+#: Recipes that had another name when their run was made.
+FORMERLY = {"teacher-camera": "accurate", "teacher-residual": "accurate"}
 
 
 def test_every_recipe_has_its_costs():
@@ -27,7 +29,7 @@ def test_a_figure_is_that_of_its_run(name):
 
     result = json.loads((RESULTS / about.run / "result.json").read_text())
 
-    assert (result["recipe"], result["chosen_on"]) == (name, "PublicTest")
+    assert (result["recipe"], result["chosen_on"]) == (FORMERLY.get(name, name), "PublicTest")
     assert result["accuracy"] == about.accuracy
     assert (result["parameters"], result["multiply_adds"]) == (
         about.parameters,

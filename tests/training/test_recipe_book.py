@@ -10,7 +10,16 @@ from fer_edge.training.measured import read_measured
 from fer_edge.training.recipe_book import DEFAULT, RECIPES, find_recipe
 
 TRANSFER = ("vgg16", "resnet50", "resnet50v2", "mobilenetv2", "efficientnet-b0")
-SCRATCH = ("accurate", "fast", "vgg-small", "custom-cnn", "custom-cnn-aug", "mini-xception")
+SCRATCH = (
+    "accurate",
+    "teacher-camera",
+    "teacher-residual",
+    "fast",
+    "vgg-small",
+    "custom-cnn",
+    "custom-cnn-aug",
+    "mini-xception",
+)
 
 
 def test_the_book_holds_what_people_train_on_fer2013():
@@ -41,7 +50,7 @@ def test_a_typo_is_answered_with_the_nearest_name(asked, near):
 
 
 def test_a_name_like_no_other_is_answered_with_all_of_them():
-    with pytest.raises(UsageError, match=r"no recipe 'zzz'\. There are: accurate, fast, vgg-small"):
+    with pytest.raises(UsageError, match=r"no recipe 'zzz'\. There are: accurate, teacher-camera,"):
         find_recipe("zzz")
 
 
@@ -91,6 +100,15 @@ def test_every_recipe_has_its_cost_published_and_its_accuracy_or_none():
         assert about.multiply_adds > 0
         assert (about.accuracy is None) == (about.run is None)
         assert about.accuracy is None or 0 < about.accuracy < 1
+
+
+def test_what_accurate_starts_from_is_the_same_network():
+    """`--start` refuses another one; dropout has no weights."""
+    chain = [RECIPES[name] for name in ("accurate", "teacher-camera", "teacher-residual")]
+
+    made = {(each.network, str({**each.options, "dropout": 0})) for each in chain}
+
+    assert len(made) == 1
 
 
 def test_the_two_that_ship_keep_to_their_size():
