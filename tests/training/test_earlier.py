@@ -118,13 +118,16 @@ def test_a_start_of_another_network_is_refused_before_a_folder_is_made(tmp_path,
     assert not (tmp_path / "run").exists()
 
 
-def test_a_start_with_more_layers_is_refused(tmp_path, data, earlier):
-    """All weights of the smaller network fit the larger one's first."""
-    widths = RECIPE.options["widths"]
-    shorter = a_recipe(options={**RECIPE.options, "widths": widths[:-1] or widths * 2})
+def test_a_start_with_fewer_or_more_layers_is_refused(tmp_path, data, earlier):
+    """All weights of the smaller network may fit the first ones of the larger."""
+    deeper = with_changes(RECIPE, ["widths=4,4"])
+    path = tmp_path / "deeper.keras"
+    build_network(deeper).save(path)
+    write_sidecar(path, a_contract())
 
-    with pytest.raises(ModelError, match="of another network than the recipe's"):
-        train.train(data, tmp_path / "run", shorter, train.Run(start=earlier))
+    for recipe, start in ((deeper, earlier), (RECIPE, path)):
+        with pytest.raises(ModelError, match="of another network than the recipe's"):
+            train.train(data, tmp_path / "run", recipe, train.Run(start=start))
 
 
 def test_a_start_that_names_other_classes_is_refused(tmp_path, data, earlier):
