@@ -157,7 +157,7 @@ def test_the_typical_gaps_are_those_of_the_shipped_models(real_data) -> None:
         assert classifier.contract.labels == EMOTIONS
         logits = classifier.outputs(data.images[rows]) / classifier.contract.temperature
         right = logits[logits.argmax(axis=1) == N]
-        assert (right - right[:, [N]]).mean(axis=0) == pytest.approx(TYPICAL, abs=0.25)
+        assert (right - right[:, [N]]).mean(axis=0) == pytest.approx(TYPICAL, abs=0.3)
 
 
 # ------------------------------------------------------------------------------------- classifier
