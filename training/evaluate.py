@@ -97,7 +97,8 @@ class Report:
         """The logits to teach with, float32 ``(n, 7)``: with a mirrored view, the mean of both."""
         if self.mirrored is None:
             return self.predictions.logits
-        return (self.predictions.logits + self.mirrored.logits) / 2
+        both = self.predictions.logits + self.mirrored.logits
+        return (both / 2).astype(np.float32)
 
     @property
     def right(self) -> NDArray[np.bool_]:
