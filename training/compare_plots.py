@@ -19,6 +19,8 @@ _MARKER_PX = 13
 _MAX_NAMES = 12
 # In the margin, ranges stand beside single figures rather than behind them.
 _SINGLE, _RANGE = 0.16, 0.0
+# Characters of a long name that are kept at each end.
+_NAME_END = 16
 #: What a plot can have as its x axis: the attribute of a run, and the text under the axis.
 COSTS = {
     "multiply_adds": "multiply-adds for one face (logarithmic)",
@@ -80,7 +82,7 @@ def _draw_runs(axes: Axes, comparison: Comparison, cost: str) -> list[_Point]:
         axes.plot(getattr(run, cost), run.accuracy, "o", color=_RUN, markersize=8)
     if len(comparison.runs) <= _MAX_NAMES:
         return [
-            _Point(getattr(run, cost), run.accuracy, name, _RUN)
+            _Point(getattr(run, cost), run.accuracy, _shortened(name), _RUN)
             for run, name in zip(comparison.runs, comparison.names(), strict=True)
         ]
     groups: dict[tuple[str, float], list[float]] = {}
@@ -90,6 +92,11 @@ def _draw_runs(axes: Axes, comparison: Comparison, cost: str) -> list[_Point]:
         _Point(x, max(heights), recipe + (f", {len(heights)} runs" if heights[1:] else ""), _RUN)
         for (recipe, x), heights in groups.items()
     ]
+
+
+def _shortened(name: str) -> str:
+    """A name that fits into the axes: its ends, as runs differ in recipe, last change or seed."""
+    return name if len(name) <= 2 * _NAME_END + 3 else f"{name[:_NAME_END]} … {name[-_NAME_END:]}"
 
 
 def _draw_published(

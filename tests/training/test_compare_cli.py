@@ -189,6 +189,18 @@ def test_no_text_of_the_plot_covers_another(runs, cost, more):
         assert set(found.names()) <= said
 
 
+def test_a_long_name_is_shortened_in_the_middle_and_stays_in_the_plot(tmp_path):
+    said = " ".join(f"augmentation.key{n}=0.{n}" for n in range(12))
+    run = a_run(tmp_path / "run", variant=said)
+
+    made = cost_figure(compare([run]), "multiply_adds")
+    made.draw_without_rendering()
+
+    (box,) = (box for name, box in texts(made) if name.endswith("key11=0.11"))
+    assert 0 <= box.x0 < box.x1 <= 1280
+    assert said not in {name for name, _ in texts(made)}
+
+
 def test_published_figures_on_another_split_are_hollow(runs):
     axes = cost_figure(compare(runs), "parameters").axes
 
