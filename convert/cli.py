@@ -234,7 +234,7 @@ def _range(text: str | None) -> tuple[float, float] | None:
 
 
 def _with_metrics(made: list["Converted"], verdict: "Verdict") -> list["Converted"]:
-    """The models with their measured figures, and the fitted temperature, in their contracts."""
+    """The models with what was measured of them in their contracts."""
     told = []
     for model, judged in zip(made, verdict.models, strict=True):
         common = {"split": verdict.split, "count": verdict.count, "of": model.kind}
@@ -244,10 +244,10 @@ def _with_metrics(made: list["Converted"], verdict: "Verdict") -> list["Converte
         fitted = judged.fitted
         if fitted:
             # Of images that the temperature was not fitted on.
-            error = {"name": "calibration_error", "value": round(fitted.error, 4), **common}
-            metrics.append(error)
-        temperature = fitted.temperature if fitted else None
-        told.append(model.with_metrics(*metrics, temperature=temperature))
+            error = {"value": round(fitted.error, 4), "by_chance": round(fitted.by_chance, 4)}
+            metrics.append({"name": "calibration_error", **error, **common})
+        fields = {"temperature": fitted.temperature} if fitted else {}
+        told.append(model.with_metrics(*metrics, neutral_gaps=judged.neutral_gaps, **fields))
     return told
 
 
@@ -277,5 +277,6 @@ def _print_verdict(verdict: "Verdict") -> None:
             click.echo(
                 f"    as sure as it is right at temperature {model.fitted.temperature:g}: "
                 f"calibration error {model.fitted.error_before:.3f} without, "
-                f"{model.fitted.error:.3f} with it (fitted on one half, measured on the other)"
+                f"{model.fitted.error:.3f} with it (fitted on one half, measured on the other; "
+                f"{model.fitted.by_chance:.3f} by chance alone)"
             )

@@ -1,5 +1,6 @@
 """What a conversion cost: the Keras model and the converted ones on the same labelled images."""
 
+import dataclasses
 import math
 import time
 from collections.abc import Sequence
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..edge.classifier import EmotionClassifier
+from ..edge.contract import ModelContract
 from ..edge.errors import UsageError
+from ..edge.profile import NEUTRAL
 from ..training.datasets import EMOTIONS, Dataset
 from ..training.metrics import Evaluation, evaluate_predictions
 from ..training.temperature import Fitted, fit_and_check
@@ -19,6 +22,9 @@ from .source import Source
 
 # Single faces, as on the device; enough for a tenth and a ninth decile that hold still.
 _TIMED = 200
+# Faces differ by 1.6 in such a gap (standard deviation): with fewer, the mean is off by more than
+# the two shipped models differ.
+_NEUTRAL_FACES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +65,7 @@ class Judged:
         latency: On this machine.
         passed: Whether the loss is within the limit.
         fitted: Its temperature and calibration error; None of a model that answers probabilities.
+        neutral_gaps: As in its contract; empty where too few neutral faces are named so.
     """
 
     kind: str
@@ -70,6 +77,7 @@ class Judged:
     latency: Latency
     passed: bool
     fitted: Fitted | None
+    neutral_gaps: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +137,11 @@ def judge(
         outputs = classifier.outputs(images.images)
         found = order[outputs.argmax(axis=1)]
         loss = paired_loss(expected == images.labels, found == images.labels)
+        contract, fitted = model.contract, None
+        if contract.output == "logits":
+            fitted = fit_and_check(np.argsort(order)[images.labels], outputs)
+            contract = dataclasses.replace(contract, temperature=fitted.temperature)
+        known = (images.labels == found) & (images.labels == EMOTIONS.index(NEUTRAL))
         judged.append(
             Judged(
                 kind=model.kind,
@@ -141,11 +154,8 @@ def judge(
                 # The measured loss, and not its interval: on 3,589 images that is half a point
                 # wide, and a limit on its upper end would refuse models that lose nothing.
                 passed=loss.points <= max_loss + 1e-9,
-                fitted=(
-                    fit_and_check(np.argsort(order)[images.labels], outputs)
-                    if model.contract.output == "logits"
-                    else None
-                ),
+                fitted=fitted,
+                neutral_gaps=_neutral_gaps(outputs[known], contract),
             )
         )
     return Verdict(
@@ -184,6 +194,19 @@ def _changes(expected: NDArray[np.int64], found: NDArray[np.int64]) -> tuple[tup
     np.add.at(table, (expected, found), 1)
     np.fill_diagonal(table, 0)
     return tuple(tuple(int(n) for n in row) for row in table)
+
+
+def _neutral_gaps(outputs: NDArray[np.float32], contract: ModelContract) -> dict[str, float]:
+    """The mean gaps to "neutral" of faces that show it, from ``(n, classes)``."""
+    if len(outputs) < _NEUTRAL_FACES:
+        return {}
+    logits = outputs.astype(np.float64)
+    if contract.output == "logits":
+        logits /= contract.temperature
+    else:
+        logits = np.log(np.maximum(logits, 1e-12))
+    gaps = logits[:, [contract.labels.index(NEUTRAL)]] - logits
+    return dict(zip(contract.labels, gaps.mean(axis=0).round(3).tolist(), strict=True))
 
 
 def _time(classifier: EmotionClassifier, faces: NDArray[np.uint8]) -> Latency:

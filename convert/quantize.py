@@ -73,17 +73,15 @@ class InMemory:
         except OSError as exc:
             raise ModelError(f"Cannot write {path}: {exc.strerror}.") from exc
 
-    def with_metrics(self, *metrics: dict[str, Any], temperature: float | None = None) -> Self:
+    def with_metrics(self, *metrics: dict[str, Any], **fields: Any) -> Self:
         """The same model whose contract has these figures beside those of its parent.
 
         Args:
             metrics: As in the contract.
-            temperature: What it says of that; None leaves it as it is.
+            fields: Other fields of the contract that were measured.
         """
-        kept = self.contract.temperature if temperature is None else temperature
-        contract = dataclasses.replace(
-            self.contract, metrics=(*self.contract.metrics, *metrics), temperature=kept
-        )
+        metrics = (*self.contract.metrics, *metrics)
+        contract = dataclasses.replace(self.contract, metrics=metrics, **fields)
         content = embed_contract(self.content, contract)
         return dataclasses.replace(self, content=content, contract=read_contract(content))
 

@@ -5,6 +5,7 @@ How it gets into a ``.tflite`` and proves that the file is whole: :mod:`.contrac
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,9 @@ _CURES = {
 }
 # What only a detector has.
 _OF_DETECTOR = ("strides", "score_threshold")
+_OBJECTS = ("neutral_gaps", "quantisation", "calibration", "training_data", "recipe", "card")
+# What says nothing where it is empty.
+_LATER = ("card", "neutral_gaps")
 OUTPUTS = ("logits", "probabilities")
 
 #: In the place of the digest while it is computed.
@@ -42,6 +46,9 @@ class ModelContract:
         input_channels: 1 (grey) or 3 (red-green-blue).
         input_range: Smallest and largest pixel value that goes in; scaling is inside the model.
         temperature: Logits are divided by it before the softmax.
+        neutral_gaps: By label, how far its logit (after the temperature) lies below the one of
+            "neutral" on a neutral face that the model names so, in the mean; empty where it was
+            not measured (see ``profile.py``).
         quantisation: Type of the weights and of input and output, with scales; empty for float.
         calibration: The images that int8 ranges were taken from: count, seed, source digest.
         training_data: Name, split and digest of the data, and what was left out.
@@ -65,6 +72,7 @@ class ModelContract:
     input_channels: int = 1
     input_range: tuple[int, int] = (0, 255)
     temperature: float = 1.0
+    neutral_gaps: Mapping[str, float] = field(default_factory=dict)
     quantisation: Mapping[str, Any] = field(default_factory=dict)
     calibration: Mapping[str, Any] = field(default_factory=dict)
     training_data: Mapping[str, Any] = field(default_factory=dict)
@@ -118,16 +126,24 @@ class ModelContract:
             _require(text, name, "a text", value)
         _require(self.output in OUTPUTS, "output", f"one of {OUTPUTS}", self.output)
         _require(
-            isinstance(self.temperature, int | float)
-            and not isinstance(self.temperature, bool)
-            and 0 < self.temperature < float("inf"),
+            _is_finite(self.temperature) and self.temperature > 0,
             "temperature",
             "a number above 0",
             self.temperature,
         )
-        for name in ("quantisation", "calibration", "training_data", "recipe", "card"):
+        for name in _OBJECTS:
             value = getattr(self, name)
             _require(isinstance(value, Mapping), name, "an object", value)
+        _require(
+            not self.neutral_gaps
+            or (
+                set(self.neutral_gaps) == set(self.labels) >= {"neutral"}
+                and all(_is_finite(gap) for gap in self.neutral_gaps.values())
+            ),
+            "neutral_gaps",
+            "empty, or a number for each label, 'neutral' among them",
+            self.neutral_gaps,
+        )
         _require(
             isinstance(self.metrics, tuple)
             and all(isinstance(metric, Mapping) for metric in self.metrics),
@@ -182,7 +198,7 @@ class ModelContract:
         fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
         # What earlier versions do not know is left out where it says nothing, so that they read it.
         left_out = () if self.kind == DETECTOR else _OF_DETECTOR
-        left_out += () if self.card else ("card",)
+        left_out += tuple(name for name in _LATER if not getattr(self, name))
         fields = {name: fields[name] for name in fields if name not in left_out}
         return json.dumps({"schema_version": SCHEMA_VERSION, **fields}, indent=1)
 
@@ -229,6 +245,10 @@ class ModelContract:
 def _require(good: bool, name: str, expected: str, value: object) -> None:
     if not good:
         raise ModelError(f"The contract's {name} must be {expected}, got {value!r}.")
+
+
+def _is_finite(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def _is_pair(value: object) -> bool:

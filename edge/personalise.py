@@ -14,7 +14,7 @@ from .classifier import EmotionClassifier
 from .detectors import Detector
 from .errors import DataError
 from .pipeline import Pipeline
-from .profile import Profile, neutral_offset, require_typical
+from .profile import Profile, neutral_offset, typical_gaps
 from .records import Reading, Result
 from .stages import LoopSettings
 
@@ -192,7 +192,7 @@ def record(
         FerEdgeError: The camera or the model failed.
     """
     # Before the ten seconds, not after them.
-    require_typical(classifier.contract.labels)
+    typical_gaps(classifier.contract)
     stopped = False
     pipeline = Pipeline(camera, detector, classifier, settings, say=say)
 
@@ -225,5 +225,7 @@ def make_profile(name: str, neutral: Neutral, classifier: EmotionClassifier) -> 
         model_sha256=classifier.digest,
         frames=len(neutral.scores),
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        offset=neutral_offset(neutral.logits, neutral.blocks, neutral.labels),
+        offset=neutral_offset(
+            neutral.logits, neutral.blocks, neutral.labels, typical_gaps(classifier.contract)
+        ),
     )

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .contract import ModelContract
 from .errors import DataError, FerEdgeError, ModelError, SinkError, UsageError
 from .files import replacing
 from .folders import data_folder
@@ -30,9 +31,9 @@ if TYPE_CHECKING:
 
 SCHEMA_VERSION = 1
 NEUTRAL = "neutral"
-#: How far each logit lies below the one of "neutral" on a neutral face that the model names so, in
-#: the mean over some 400 faces of PublicTest. Those of ``accurate`` and ``fast`` differ by at most
-#: 0.55, so that the mean of both stands for every model with these labels.
+#: How far each logit lies below the one of "neutral" on a neutral face that the model names so, for
+#: a model whose contract does not say it: the mean over some 400 faces of PublicTest each of two
+#: models, which differed by at most 0.55.
 TYPICAL_GAPS = {
     "angry": 2.73,
     "disgust": 4.26,
@@ -91,7 +92,10 @@ class Profile:
 
 
 def neutral_offset(
-    logits: NDArray[np.float64], blocks: NDArray[np.int64], labels: Sequence[str]
+    logits: NDArray[np.float64],
+    blocks: NDArray[np.int64],
+    labels: Sequence[str],
+    typical: Mapping[str, float] = TYPICAL_GAPS,
 ) -> dict[str, float]:
     """What to add to a person's logits, from frames of the neutral face.
 
@@ -107,35 +111,36 @@ def neutral_offset(
         logits: ``(n, classes)``, natural logarithms of odds; a constant a row does not matter.
         blocks: ``(n,)``: which frames belong together, by any numbers; two or more of them.
         labels: Of the columns.
+        typical: How far each logit lies below the one of "neutral" on a neutral face.
 
     Returns:
         By label, from -:data:`MOST` to 0.
-
-    Raises:
-        ModelError: The labels are not those of :data:`TYPICAL_GAPS`.
     """
-    require_typical(labels)
     gaps = logits[:, [labels.index(NEUTRAL)]] - logits
     means = np.stack([gaps[blocks == block].mean(axis=0) for block in np.unique(blocks)])
     uncertain = means.var(axis=0, ddof=1) / len(means)
     trust = PEOPLE_SD**2 / (PEOPLE_SD**2 + uncertain)
-    missing = np.array([TYPICAL_GAPS[label] for label in labels]) - means.mean(axis=0)
+    missing = np.array([typical[label] for label in labels]) - means.mean(axis=0)
     offset = -(trust * missing).clip(0.0, MOST).round(4)
     # Adding 0.0 makes 0.0 of -0.0.
     return dict(zip(labels, (offset + 0.0).tolist(), strict=True))
 
 
-def require_typical(labels: Sequence[str]) -> None:
-    """Check that the typical answer for a neutral face is known.
+def typical_gaps(contract: ModelContract) -> Mapping[str, float]:
+    """How far each logit typically lies below the one of "neutral" on a neutral face.
 
     Raises:
-        ModelError: The labels are not those of :data:`TYPICAL_GAPS`.
+        ModelError: The contract does not say it, and its labels are not those of
+            :data:`TYPICAL_GAPS`.
     """
-    if set(labels) != set(TYPICAL_GAPS):
+    if contract.neutral_gaps:
+        return contract.neutral_gaps
+    if set(contract.labels) != set(TYPICAL_GAPS):
         raise ModelError(
             f"What a neutral face typically gets is known for models with the labels "
-            f"{', '.join(TYPICAL_GAPS)}; this one has {', '.join(labels)}."
+            f"{', '.join(TYPICAL_GAPS)}; this one has {', '.join(contract.labels)}."
         )
+    return TYPICAL_GAPS
 
 
 # ----------------------------------------------------------------------------------------- files

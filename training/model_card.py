@@ -155,6 +155,8 @@ def _figures(report: Report) -> Iterator[str]:
             f"; with one that was fitted on a half of {each['split']} and measured on the other "
             f"{each['value']:.3f}"
         )
+        if "by_chance" in each:
+            error += f", where probabilities that are exactly right measure {each['by_chance']:.3f}"
     rows.append(("calibration error, 15 bins", error))
     yield from table(("", ""), rows, text_columns=2)
     yield ""

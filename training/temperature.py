@@ -13,6 +13,8 @@ from .metrics import calibrate
 # Beyond these the answers of a classifier of faces would be noise, or certain whatever it sees.
 _RANGE = (0.05, 20.0)
 _SEED = 1
+# One way of halving 3,589 images moves the error by 0.007; the mean of so many by 0.001.
+_HALVINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +25,16 @@ class Fitted:
         temperature: Fitted on all of the images.
         error_before: Expected calibration error at temperature 1, 0 to 1.
         error: The same with a temperature that was fitted on one half of the images and measured
-            on the other, both ways, averaged.
+            on the other, both ways, in the mean over 20 random halvings.
+        by_chance: What a model measures whose probabilities are exactly right, on half of the
+            images: with few in a bin, the share that is right is off by chance, and every such
+            difference counts. No model can be told from it that measures as little.
     """
 
     temperature: float
     error_before: float
     error: float
+    by_chance: float
 
 
 def fit_temperature(truth: NDArray[np.int64], logits: NDArray[np.float32]) -> float:
@@ -70,19 +76,35 @@ def fit_and_check(truth: NDArray[np.int64], logits: NDArray[np.float32]) -> Fitt
     """
     if len(truth) < 2:
         raise DataError(f"Expected two images or more to fit a temperature on, got {len(truth)}.")
-    order = np.random.default_rng(_SEED).permutation(len(truth))
-    halves = order[::2], order[1::2]
-    errors = []
-    for one, other in (halves, halves[::-1]):
-        temperature = fit_temperature(truth[one], logits[one])
-        errors.append(_error(truth[other], logits[other], temperature))
+    generator = np.random.default_rng(_SEED)
+    overall = fit_temperature(truth, logits)
+    errors, chances = [], []
+    for _ in range(_HALVINGS):
+        order = generator.permutation(len(truth))
+        for one, other in ((order[::2], order[1::2]), (order[1::2], order[::2])):
+            temperature = fit_temperature(truth[one], logits[one])
+            errors.append(_error(truth[other], logits[other], temperature))
+            drawn = _draw(logits[other], overall, generator)
+            chances.append(_error(drawn, logits[other], overall))
     return Fitted(
-        temperature=fit_temperature(truth, logits),
+        temperature=overall,
         error_before=_error(truth, logits, 1.0),
         error=float(np.mean(errors)),
+        by_chance=float(np.mean(chances)),
     )
 
 
+def _draw(
+    logits: NDArray[np.float32], temperature: float, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """A class for each image, drawn with the probabilities that the model gives."""
+    below = _shares(logits, temperature).cumsum(axis=1)[:, :-1]
+    return (generator.random((len(logits), 1)) >= below).sum(axis=1)
+
+
 def _error(truth: NDArray[np.int64], logits: NDArray[np.float32], temperature: float) -> float:
-    shares = softmax(logits.astype(np.float64) / temperature, axis=1).astype(np.float32)
-    return calibrate(truth, shares).error
+    return calibrate(truth, _shares(logits, temperature)).error
+
+
+def _shares(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    return softmax(logits.astype(np.float64) / temperature, axis=1).astype(np.float32)

@@ -13,6 +13,7 @@ from fer_edge.convert.calibration import load_calibration  # noqa: E402
 from fer_edge.convert.gate import judge, paired_loss  # noqa: E402
 from fer_edge.convert.quantize import convert  # noqa: E402
 from fer_edge.convert.source import load_source  # noqa: E402
+from fer_edge.edge.classifier import EmotionClassifier  # noqa: E402
 from fer_edge.edge.contract_file import load_model  # noqa: E402
 from fer_edge.edge.errors import DataError, UsageError  # noqa: E402
 from fer_edge.edge.sidecar import write_sidecar  # noqa: E402
@@ -155,6 +156,27 @@ def test_labels_in_another_order_are_matched_by_their_names(source, models, trai
 
     assert straight.keras.accuracy > 0.9
     assert reverse.keras.accuracy < 0.4
+
+
+def test_what_a_neutral_face_gets_is_measured_where_there_are_enough(source, models):
+    few, many = labelled(20), labelled(70)
+
+    (without,) = judge(source, models[1:], few, "PublicTest", max_loss=1).models
+    (judged,) = judge(source, models[1:], many, "PublicTest", max_loss=1).models
+
+    assert without.neutral_gaps == {}
+    model = models[1]
+    neutral = EMOTIONS.index("neutral")
+    logits = EmotionClassifier(model.content, model.contract).outputs(
+        many.images[many.labels == neutral]
+    )
+    assert model.contract.labels == EMOTIONS
+    right = logits[logits.argmax(axis=1) == neutral] / judged.fitted.temperature
+    gaps = (right[:, [neutral]] - right).mean(axis=0)
+    assert list(judged.neutral_gaps) == list(EMOTIONS)
+    assert list(judged.neutral_gaps.values()) == pytest.approx(gaps, abs=0.001)
+    told = model.with_metrics(neutral_gaps=judged.neutral_gaps)
+    assert told.contract.neutral_gaps == judged.neutral_gaps
 
 
 def test_a_split_that_is_not_there_is_named(source, models):

@@ -45,6 +45,7 @@ fields = st.fixed_dictionaries(
         "calibration": documents,
         "training_data": documents,
         "recipe": documents,
+        "neutral_gaps": st.just({}),
         "metrics": st.lists(documents, max_size=3).map(tuple),
         "card": documents,
         "licence": st.text(),
@@ -70,10 +71,19 @@ def test_the_document_names_its_schema_version():
     assert json.loads(a_contract().to_json())["schema_version"] == SCHEMA_VERSION
 
 
-def test_a_card_that_says_nothing_is_left_out():
+# Each case: a field, what it may say of a model with the labels happy and neutral.
+LATER = [("card", {"use": "a"}), ("neutral_gaps", {"neutral": 0, "happy": 3.25})]
+
+
+@pytest.mark.parametrize(("field", "value"), LATER)
+def test_what_came_later_is_left_out_where_it_says_nothing(field, value):
     """Earlier versions refuse what they do not know."""
-    assert "card" not in json.loads(a_contract().to_json())
-    assert json.loads(a_contract(card={"use": "a"}).to_json())["card"] == {"use": "a"}
+    labels = ("happy", "neutral")
+    says = a_contract(labels=labels, **{field: value}).to_json()
+
+    assert field not in json.loads(a_contract(labels=labels).to_json())
+    assert json.loads(says)[field] == value
+    assert getattr(ModelContract.from_json(says), field) == value
 
 
 def test_what_may_be_left_out_has_the_documented_defaults():
@@ -126,6 +136,10 @@ REFUSED = [
     ("temperature", "1"),
     ("temperature", True),
     ("temperature", None),
+    ("neutral_gaps", {"neutral": 0.0}),  # not of all labels
+    ("neutral_gaps", dict.fromkeys(EMOTIONS, float("nan"))),
+    ("neutral_gaps", dict.fromkeys(EMOTIONS, "1")),
+    ("neutral_gaps", [0.0, 1.0]),
     ("quantisation", []),
     ("calibration", "100 faces"),
     ("training_data", None),
@@ -143,6 +157,11 @@ REFUSED = [
     ("content_sha256", DIGEST[:-1] + "g"),
     ("content_sha256", None),
 ]
+
+
+def test_gaps_to_a_class_that_the_model_lacks_are_refused():
+    with pytest.raises(ModelError, match="neutral_gaps must be empty, or a number for each label"):
+        a_contract(labels=("a", "b"), neutral_gaps={"a": 1.0, "b": 0.0})
 
 
 # Each case: a field, a value that a detector's contract must refuse.

@@ -45,6 +45,25 @@ def test_what_is_right_already_is_left_alone():
     assert fitted.error == pytest.approx(fitted.error_before, abs=0.01)
 
 
+def test_chance_alone_makes_an_error_where_every_probability_is_right():
+    few, many = (fit_and_check(*sampled(1.0, count)) for count in (1000, 9000))
+
+    # By the square root of the number of images.
+    assert few.by_chance == pytest.approx(3 * many.by_chance, rel=0.2)
+    for each in (few, many):
+        assert each.error == pytest.approx(each.by_chance, rel=0.3)
+
+
+def test_what_no_temperature_mends_is_above_chance():
+    truth, logits = sampled(1.0, 6000)
+    every_fifth = np.arange(0, len(truth), 5)
+    truth[every_fifth] = np.random.default_rng(2).integers(0, 7, len(every_fifth))
+
+    fitted = fit_and_check(truth, logits)
+
+    assert fitted.error > 2 * fitted.by_chance
+
+
 @pytest.mark.parametrize(("right", "end"), [(True, 0.05), (False, 20.0)])
 def test_a_model_that_is_always_right_or_always_wrong_ends_at_the_range(right: bool, end: float):
     logits = np.eye(7, dtype=np.float32)[np.arange(70) % 7]
