@@ -9,7 +9,7 @@ the one before.
 import csv
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,16 @@ def has_state(out: Path) -> bool:
     return (out / "checkpoints" / "state.json").is_file()
 
 
-def open_run(out: Path, about: dict[str, Any], *, resume: bool) -> RunState:
+def open_run(
+    out: Path, about: dict[str, Any], *, resume: bool, unsaid: Mapping[str, Any] | None = None
+) -> RunState:
     """Make the run folder, or read back the state of the run in it.
 
     Args:
         out: The folder; it must be new or empty, unless ``resume``.
         about: What the run is made of: ``recipe.json``.
         resume: Go on with the run in ``out``.
+        unsaid: What holds for a run of an earlier version that did not know a key of ``about``.
 
     Raises:
         UsageError: ``out`` holds something else, nothing to resume, or another run than this one;
@@ -70,7 +73,10 @@ def open_run(out: Path, about: dict[str, Any], *, resume: bool) -> RunState:
     saved = out / "recipe.json"
     if resume and saved.is_file():
         there = _read_json(saved)
-        different = sorted(key for key in {*there, *about} if there.get(key) != about.get(key))
+        one, other = dict(_leaves(unsaid or {})), dict(_leaves(unsaid or {}))
+        one.update(_leaves(there))
+        other.update(_leaves(about))
+        different = sorted(key for key in {*one, *other} if one.get(key) != other.get(key))
         if different:
             raise UsageError(
                 f"{saved} differs in {', '.join(different)} from what was asked for; go on with "
@@ -88,6 +94,15 @@ def open_run(out: Path, about: dict[str, Any], *, resume: bool) -> RunState:
         raise UsageError(f"Cannot make the run folder {out}: {exc.strerror}.") from exc
     write_whole(saved, lambda path: path.write_text(json.dumps(about, indent=1) + "\n"))
     return RunState([])
+
+
+def _leaves(node: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every value of objects in objects, by the path of its keys."""
+    for key, value in node.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _is_bare(out: Path) -> bool:

@@ -127,7 +127,9 @@ def train(
         "weights": run.weights if recipe.transfer else "none",
         "start": run.start_sha256,
     }
-    state = open_run(out, about, resume=resume)
+    # Networks whose options came later are others; all else stood at its default before.
+    unsaid = {"recipe": Recipe(name="", summary="", network="").to_dict(), "start": None}
+    state = open_run(out, about, resume=resume, unsaid=unsaid)
     steps = len(lessons.batches)
     print(
         f"{recipe.name}: {network.count_params():,} parameters; {len(training)} images to "

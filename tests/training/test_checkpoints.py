@@ -139,7 +139,7 @@ def test_another_run_is_not_gone_on_with_and_what_differs_is_named(tmp_path):
     before = (tmp_path / "recipe.json").read_bytes()
 
     for changes, named in [
-        ({"recipe": {"name": "big"}}, "recipe"),
+        ({"recipe": {"name": "big"}}, "recipe.name"),
         ({"data_sha256": "e" * 64, "weights": "imagenet"}, "data_sha256, weights"),
         ({"teachers": ["t"]}, "teachers"),
     ]:

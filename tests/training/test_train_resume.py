@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -221,12 +222,28 @@ def test_a_finished_run_can_be_resumed_to_write_its_model_again(data, whole, tmp
     assert_same_run(tmp_path, whole)
 
 
+def test_a_run_of_a_version_that_knew_fewer_keys_is_gone_on_with(data, whole, tmp_path):
+    """What came later stood at its default, and where it does not now the run is another."""
+    shutil.copytree(whole, tmp_path / "run")
+    about = json.loads((tmp_path / "run/recipe.json").read_text())
+    del about["start"]
+    assert about["recipe"]["augmentation"].pop("camera") == 0
+    (tmp_path / "run/recipe.json").write_text(json.dumps(about))
+
+    train.train(data, tmp_path / "run", EVERYTHING, resume=True)
+    camera = with_changes(EVERYTHING, ["camera=0.5"])
+    with pytest.raises(UsageError, match=r"differs in recipe\.augmentation\.camera from what was"):
+        train.train(data, tmp_path / "run", camera, resume=True)
+
+    assert_same_run(tmp_path / "run", whole)
+
+
 def test_a_run_is_not_resumed_with_another_recipe_or_other_data(data, whole):
     before = {name: (whole / name).read_bytes() for name in files_in(whole)}
     longer = with_changes(EVERYTHING, ["epochs=7"])
     other = dataclasses.replace(data, digest="e" * 64)
 
-    with pytest.raises(UsageError, match=r"recipe\.json differs in recipe .*start a new --out"):
+    with pytest.raises(UsageError, match=r"in recipe\.schedule\.epochs from .*start a new --out"):
         train.train(data, whole, longer, resume=True)
     with pytest.raises(UsageError, match=r"differs in data_sha256, left_out_sha256 from"):
         train.train(other, whole, EVERYTHING, train.Run(left_out="f" * 64), resume=True)
