@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fer_edge.edge.cli import cli
-from fer_edge.edge.sidecar import write_sidecar
+from fer_edge.edge.sidecar import file_sha256, write_sidecar
+from fer_edge.edge.trust import remember
 
 from ..conftest import a_contract
 
@@ -101,3 +102,21 @@ def compiler(tmp_path, monkeypatch):
         monkeypatch.setenv("FAKE_EDGETPU", mode)
 
     return act
+
+
+@pytest.fixture(scope="session")
+def detector(tmp_path_factory) -> Path:
+    """A face detector as training leaves it."""
+    pytest.importorskip("keras", reason="needs the extra [train]")
+    from .blob_net import blob_net, saved
+
+    return saved(tmp_path_factory.mktemp("detector") / "fer_face.keras", blob_net())
+
+
+@pytest.fixture(scope="session")
+def converted(detector):
+    """What the command made of it at two sizes; without the trial of the .keras in a child."""
+    remember(file_sha256(detector))
+    done = call(detector, "--size", "320x240", "--size", "192x144", "--debug")
+    assert done.exit_code == 0, done.output
+    return done

@@ -4,9 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -15,8 +13,6 @@ keras = pytest.importorskip("keras", reason="needs the extra [train]")
 
 from fer_edge.convert.describe import describe  # noqa: E402
 from fer_edge.convert.detector import (  # noqa: E402
-    ConvertedDetector,
-    FaceParity,
     Frames,
     at_size,
     convert_detector,
@@ -25,20 +21,18 @@ from fer_edge.convert.detector import (  # noqa: E402
     load_frames,
     parity_of,
 )
-from fer_edge.convert.detector_gate import judge, load_images  # noqa: E402
 from fer_edge.convert.edgetpu import preflight  # noqa: E402
 from fer_edge.edge.cli import cli  # noqa: E402
 from fer_edge.edge.contract_file import load_model, read_contract  # noqa: E402
 from fer_edge.edge.detectors import open_detector  # noqa: E402
-from fer_edge.edge.detectors.fer_face import FerFaceDetector  # noqa: E402
-from fer_edge.edge.detectors.fer_face_decode import RAW_MIDDLE, STRIDES  # noqa: E402
+from fer_edge.edge.detectors.fer_face_decode import STRIDES  # noqa: E402
 from fer_edge.edge.errors import DataError, GateError, ModelError  # noqa: E402
 from fer_edge.edge.records import Box  # noqa: E402
-from fer_edge.edge.sidecar import file_sha256, write_sidecar  # noqa: E402
-from fer_edge.edge.trust import remember  # noqa: E402
+from fer_edge.edge.sidecar import write_sidecar  # noqa: E402
 
 from ..conftest import a_contract  # noqa: E402
 from ..edge.blob_finder import SIZE_WH, bare_finder, blobs, center  # noqa: E402
+from .blob_net import blob_net, frames_of, saved  # noqa: E402
 from .conftest import call  # noqa: E402
 
 # Keras 3.15 writes its variables to HDF5 through an __array__ of before NumPy 2.
@@ -47,76 +41,11 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 SMALL_WH = (192, 144)
-FIRING = 16
-
-
-def blob_net(width: int | None = None, height: int | None = None, blind: bool = False):
-    """As the hand-made model of the edge's tests, for any size of input.
-
-    A convolution as large as its stride, so that each cell sees its own pixels; the boxes grow a
-    little with the light, so that they have a range.
-    """
-    pixels = keras.Input((height, width, 1), name="pixels")
-    boxes, scores = [], []
-    for stride in STRIDES:
-        for channels, parts in ((4, boxes), (1, scores)):
-            layer = keras.layers.Conv2D(
-                channels, stride, strides=stride, padding="same", name=f"at{stride}_{channels}"
-            )
-            parts.append(keras.layers.Reshape((-1, channels))(layer(pixels)))
-            fires = channels == 4 or (stride == FIRING and not blind)
-            weight = (1 / 16 if channels == 1 else 1 / 5000) / stride**2 if fires else 0
-            bias = -8.0 if channels == 1 else RAW_MIDDLE
-            layer.set_weights(
-                [np.full((stride, stride, 1, channels), weight), np.full(channels, bias)]
-            )
-    outputs = {
-        "boxes": keras.layers.Concatenate(axis=1, name="boxes")(boxes),
-        "scores": keras.layers.Concatenate(axis=1, name="scores")(scores),
-    }
-    return keras.Model(pixels, outputs)
-
-
-def frames_of(count: int = 16, seed: int = 1) -> np.ndarray:
-    """Frames with a blob of four by four cells, which is over two of 192x144, under some noise."""
-    generator = np.random.default_rng(seed)
-    made = []
-    for _ in range(count):
-        column, row = int(generator.integers(0, 16)), int(generator.integers(0, 11))
-        chosen = [(column + i, row + j) for i in range(4) for j in range(4)]
-        picture = blobs(*chosen, value=int(generator.integers(180, 230)))
-        noisy = picture + generator.normal(0, 4, picture.shape)
-        made.append(np.clip(noisy, 0, 255).astype(np.uint8))
-    return np.stack(made)
-
-
-def saved(path: Path, net, frames: np.ndarray | None = None, **changes) -> Path:
-    """A detector as training leaves it: model, contract, calibration frames."""
-    net.save(path)
-    write_sidecar(path, a_contract(kind="face-detector", name="blobs", **changes))
-    np.savez_compressed(
-        path.with_suffix(".calibration.npz"), frames=frames_of() if frames is None else frames
-    )
-    return path
-
-
-@pytest.fixture(scope="module")
-def detector(tmp_path_factory) -> Path:
-    return saved(tmp_path_factory.mktemp("detector") / "fer_face.keras", blob_net())
 
 
 @pytest.fixture(scope="module")
 def frames(detector) -> Frames:
     return load_frames(detector.with_suffix(".calibration.npz"))
-
-
-@pytest.fixture(scope="module")
-def converted(detector):
-    """What the command made of it at two sizes; without the trial of the .keras in a child."""
-    remember(file_sha256(detector))
-    done = call(detector, "--size", "320x240", "--size", "192x144", "--debug")
-    assert done.exit_code == 0, done.output
-    return done
 
 
 @pytest.fixture(scope="module")
@@ -405,127 +334,6 @@ def test_a_detector_is_compiled_for_the_edge_tpu(converted, detector, compiler, 
     content, contract = load_model(out)
     assert contract.kind == "face-detector"
     assert any(item.name == "edgetpu-custom-op" for item in describe(content).operations)
-
-
-# ------------------------------------------------------------------------ average precision
-
-
-@pytest.fixture
-def labelled(tmp_path) -> Path:
-    """Four pictures with two faces each, of which two nobody can see, and one without."""
-    lines = []
-    for number, cells in enumerate([((2, 2), (10, 9)), ((4, 3), (12, 6)), ((6, 4), (14, 11))] * 2):
-        name, hidden = f"{number}.png", number >= 3
-        cv2.imwrite(str(tmp_path / name), blobs(*(() if hidden else cells)))
-        boxes = [[x - 16, y - 16, 32, 32] for x, y in map(center, cells)] if number < 4 else []
-        lines.append(json.dumps({"file": name, "boxes": boxes}))
-    path = tmp_path / "eval.jsonl"
-    path.write_text("\n".join(lines))
-    return path
-
-
-@pytest.fixture
-def model(converted, detector) -> ConvertedDetector:
-    content, contract = load_model(detector.with_name("fer_face_320x240_int8.tflite"))
-    return ConvertedDetector("int8", content, contract, FaceParity(1, 1, 1.0, 0.0, 0.0), 1.0)
-
-
-@pytest.fixture
-def source(detector):
-    return at_size(load_detector(detector), SIZE_WH)
-
-
-def test_what_both_find_of_labelled_faces_is_measured(source, model, labelled):
-    judged = judge(source, model, load_images(labelled), max_loss=3.0)
-
-    # Six of the eight, and nothing else.
-    assert judged.keras.average_precision == pytest.approx(0.75)
-    assert judged.found.average_precision == pytest.approx(0.75)
-    assert (judged.loss, judged.passed) == (pytest.approx(0), True)
-    assert "on 8 faces in 6 images of eval.jsonl: average precision 0.750" in str(judged)
-    assert judged.metrics("int8")[0] == {
-        "name": "average_precision",
-        "value": 0.75,
-        "split": "eval.jsonl",
-        "count": 8,
-        "images": 6,
-        "iou": 0.5,
-        "min_px": 16.0,
-        "of": "int8",
-    }
-
-
-def test_a_model_that_lost_too_much_is_not_passed(source, model, labelled, monkeypatch):
-    monkeypatch.setattr(FerFaceDetector, "detect", lambda *_: [])
-    images = load_images(labelled)
-
-    assert not judge(source, model, images, max_loss=74.9).passed
-    assert judge(source, model, images, max_loss=75.0).passed
-
-
-def test_boxes_of_keras_come_back_to_the_images_pixels(source, model, tmp_path):
-    """A picture twice as large as the input: both models answer in its pixels."""
-    large = cv2.resize(blobs((6, 3)), (640, 480), interpolation=cv2.INTER_NEAREST)
-    cv2.imwrite(str(tmp_path / "a.png"), large)
-    x, y = center((6, 3))
-    line = {"file": "a.png", "boxes": [[2 * x - 32, 2 * y - 32, 64, 64]]}
-    (tmp_path / "eval.jsonl").write_text(json.dumps(line))
-
-    judged = judge(source, model, load_images(tmp_path / "eval.jsonl"), max_loss=0.0)
-
-    assert judged.keras.average_precision == judged.found.average_precision == 1
-
-
-def test_images_without_a_face_that_counts_are_refused(tmp_path):
-    cv2.imwrite(str(tmp_path / "a.png"), blobs())
-    line = {"file": "a.png", "boxes": [[0, 0, 9, 9], [50, 50, 40, 40]], "kind": ["nomask", "mask"]}
-    (tmp_path / "eval.jsonl").write_text(json.dumps(line))
-
-    with pytest.raises(DataError, match=r"no face to measure on: expected boxes of 16 pixels"):
-        load_images(tmp_path / "eval.jsonl")
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """The command without TensorFlow's converter: it gives the model of the edge's tests."""
-    monkeypatch.setattr("fer_edge.convert.detector.to_tflite", lambda *_: bare_finder())
-
-
-def test_the_measured_figures_go_into_the_contract_and_the_report(
-    quick, converted, detector, labelled, tmp_path
-):
-    out = tmp_path / "m.tflite"
-
-    done = call(detector, "--data", labelled, "-o", out)
-
-    assert done.exit_code == 0, done.output
-    metrics = {metric["name"]: metric["value"] for metric in load_model(out)[1].metrics}
-    assert metrics == {"average_precision": 0.75, "recall_at_0.1_false_an_image": 0.75}
-    assert "average precision 0.750 (Keras 0.750, lost 0.0 points)" in done.output
-    report = (tmp_path / "m.conversion.md").read_text()
-    assert "| m.tflite | 0.750 | 0.750 | 0.0 | 0.750 | " in report
-
-
-def test_what_lost_too_much_is_not_written(
-    quick, converted, detector, labelled, tmp_path, monkeypatch
-):
-    out = tmp_path / "m.tflite"
-
-    def lose(*arguments, max_loss: float):
-        judged = judge(*arguments, max_loss=max_loss)
-        worse = dataclasses.replace(judged.found, average_precision=0.7)
-        return dataclasses.replace(judged, found=worse)
-
-    monkeypatch.setattr("fer_edge.convert.detector_files.judge", lose)
-    done = call(detector, "--data", labelled, "-o", out)
-
-    assert done.exit_code == 5
-    assert not out.exists()
-    assert "m.tflite lost more than 3 points of average precision and was not kept" in done.stderr
-    assert "| not kept | " in (tmp_path / "m.conversion.md").read_text()
-    assert (
-        call(detector, "--data", labelled, "-o", out, "--max-loss", 6, "--overwrite").exit_code == 0
-    )
 
 
 # Each case: what is wrong with the command line, what it says.
