@@ -12,6 +12,7 @@ from fer_edge.training.recipe_book import DEFAULT, RECIPES, find_recipe
 TRANSFER = ("vgg16", "resnet50", "resnet50v2", "mobilenetv2", "efficientnet-b0")
 SCRATCH = (
     "accurate",
+    "teacher-mild",
     "teacher-camera",
     "teacher-residual",
     "fast",
@@ -50,7 +51,7 @@ def test_a_typo_is_answered_with_the_nearest_name(asked, near):
 
 
 def test_a_name_like_no_other_is_answered_with_all_of_them():
-    with pytest.raises(UsageError, match=r"no recipe 'zzz'\. There are: accurate, teacher-camera,"):
+    with pytest.raises(UsageError, match=r"no recipe 'zzz'\. There are: accurate, teacher-mild,"):
         find_recipe("zzz")
 
 
@@ -104,7 +105,8 @@ def test_every_recipe_has_its_cost_published_and_its_accuracy_or_none():
 
 def test_what_accurate_starts_from_is_the_same_network():
     """`--start` refuses another one; dropout has no weights."""
-    chain = [RECIPES[name] for name in ("accurate", "teacher-camera", "teacher-residual")]
+    names = ("accurate", "teacher-mild", "teacher-camera", "teacher-residual")
+    chain = [RECIPES[name] for name in names]
 
     made = {(each.network, str({**each.options, "dropout": 0})) for each in chain}
 
