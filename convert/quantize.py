@@ -80,8 +80,9 @@ class InMemory:
             metrics: As in the contract.
             fields: Other fields of the contract that were measured.
         """
-        metrics = (*self.contract.metrics, *metrics)
-        contract = dataclasses.replace(self.contract, metrics=metrics, **fields)
+        contract = dataclasses.replace(
+            self.contract, metrics=(*self.contract.metrics, *metrics), **fields
+        )
         content = embed_contract(self.content, contract)
         return dataclasses.replace(self, content=content, contract=read_contract(content))
 

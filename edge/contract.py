@@ -248,7 +248,7 @@ def _require(good: bool, name: str, expected: str, value: object) -> None:
 
 
 def _is_finite(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _is_pair(value: object) -> bool:
