@@ -5,7 +5,7 @@ How it gets into a ``.tflite`` and proves that the file is whole: :mod:`.contrac
 
 import dataclasses
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -248,7 +248,12 @@ def _require(good: bool, name: str, expected: str, value: object) -> None:
 
 
 def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # Compared, as a whole number of 400 digits cannot be made a float.
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= sys.float_info.max
+    )
 
 
 def _is_pair(value: object) -> bool:

@@ -133,12 +133,14 @@ REFUSED = [
     ("temperature", -1.0),
     ("temperature", float("nan")),
     ("temperature", float("inf")),
+    ("temperature", 10**400),  # a number that no float holds
     ("temperature", "1"),
     ("temperature", True),
     ("temperature", None),
     ("neutral_gaps", {"neutral": 0.0}),  # not of all labels
     ("neutral_gaps", dict.fromkeys(EMOTIONS, float("nan"))),
     ("neutral_gaps", dict.fromkeys(EMOTIONS, "1")),
+    ("neutral_gaps", dict.fromkeys(EMOTIONS, 10**400)),
     ("neutral_gaps", [0.0, 1.0]),
     ("quantisation", []),
     ("calibration", "100 faces"),
