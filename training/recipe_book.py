@@ -45,7 +45,7 @@ _BOOK = (
         network="residual",
         options=_MILD_RESIDUAL,
         # The steps before knew but three of four Training images: held back too much, not too
-        # little. Most of what moved a face does the place of a piece now.
+        # little. What turns and shifts did before, the place of a piece mostly does now.
         augmentation=replace(_MILD, rotate_deg=10.0, zoom=(0.9, 1.1), erase=0.1, camera=0.2),
         # Its teachers are hardly better than what it starts from: the labels have most of the say.
         targets=replace(_VOTES, teacher_weight=0.3),
