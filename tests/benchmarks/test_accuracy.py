@@ -1,60 +1,48 @@
-"""``fer-edge benchmark accuracy``: figures that can be counted by hand, and what is refused."""
+"""``fer-edge benchmark accuracy``: figures that can be counted by hand."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 from fer_edge.benchmarks import accuracy
-from fer_edge.benchmarks.accuracy import AccuracyPlan, measure_accuracy, refuse_seen
-from fer_edge.benchmarks.document import Conditions, Document, read_document
+from fer_edge.benchmarks.accuracy import measure_accuracy
+from fer_edge.benchmarks.document import Conditions
 from fer_edge.benchmarks.robustness import DISTORTIONS
 from fer_edge.benchmarks.rules import FULL, QUICK
 from fer_edge.benchmarks.session import Session
 from fer_edge.convert.gate import paired_loss
-from fer_edge.edge.cli import cli
-from fer_edge.edge.contract_file import embed_contract
-from fer_edge.edge.errors import DataError, FerEdgeError, ModelError, UsageError
+from fer_edge.edge.errors import ModelError
 from fer_edge.edge.models import shipped_models
-from fer_edge.edge.sidecar import write_sidecar
 from fer_edge.training import predictions
 
-from ..conftest import EMOTIONS, a_contract, a_row, rows_of_each, tiny_tflite, write_csv, write_zip
-
-TINY = a_contract(quantisation={"type": "int8"})
-
-
-def a_face_of(named: str | int, usage: str, label: int) -> list[str]:
-    """A row whose label is this and which the tiny model names so."""
-    pixels = np.full((48, 48), 90)
-    pixels[0, named if isinstance(named, int) else EMOTIONS.index(named)] = 250
-    return a_row(label, usage, pixels=" ".join(map(str, pixels.ravel())))
+from ..conftest import EMOTIONS
+from .accuracy_runs import (
+    TINY,
+    a_model,
+    a_session,
+    measured,
+    plan_of,
+    values,
+    write_converted,
+    write_data,
+    write_master,
+)
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """PublicTest: 14 images, two a class; the tiny model takes each second one for neutral."""
-    rows = [a_face_of(which, "PublicTest", label) for label in range(7) for which in (label, 6)]
-    return write_csv(tmp_path / "fer.csv", [*rows_of_each(Training=1), *rows])
+    return write_data(tmp_path)
 
 
 @pytest.fixture
 def keras(tmp_path: Path) -> Path:
-    """A master, whose bytes nobody reads."""
-    path = tmp_path / "master.keras"
-    write_zip(path, dict.fromkeys(("metadata.json", "config.json", "model.weights.h5"), b""))
-    write_sidecar(path, a_contract())
-    return path
+    return write_master(tmp_path)
 
 
 @pytest.fixture
 def model(tmp_path: Path, keras: Path) -> Path:
-    """What was converted from it."""
-    return a_model(
-        tmp_path / "small.tflite", parent_sha256=write_sidecar(keras, TINY).content_sha256
-    )
+    return write_converted(tmp_path, keras)
 
 
 @pytest.fixture
@@ -72,36 +60,6 @@ def all_happy(monkeypatch) -> None:
 def three_distortions(monkeypatch):
     """One of each kind will do, but where all are asked for."""
     monkeypatch.setattr(accuracy, "DISTORTIONS", tuple(DISTORTIONS[at] for at in (0, 5, 7)))
-
-
-def a_model(path: Path, **changes) -> Path:
-    contract = {"quantisation": {"type": "int8"}, **changes}
-    path.write_bytes(embed_contract(tiny_tflite(), a_contract(**contract)))
-    return path
-
-
-def a_session(effort=FULL, **options) -> Session:
-    return Session("test", effort, conditions=Conditions, **options)
-
-
-def measured(plan: AccuracyPlan, effort=FULL) -> Document:
-    session = a_session(effort)
-    measure_accuracy(session, plan)
-    return session.document()
-
-
-def plan_of(data: Path, *models: Path, **changes) -> AccuracyPlan:
-    fields = {"models": tuple(map(str, models)), "curves": False, "with_keras": False}
-    return AccuracyPlan(data, **{**fields, **changes})
-
-
-def values(document: Document, kind: str, **of) -> dict[str, float]:
-    """Metric to value of one model."""
-    return {
-        figure.metric: figure.median
-        for figure in document.figures
-        if figure.of["kind"] == kind and all(figure.of.get(key) == of[key] for key in of)
-    }
 
 
 # --------------------------------------------------------------------------------- figures
@@ -326,145 +284,3 @@ def test_what_the_cpu_answers_for_a_lost_edge_tpu_does_not_count(data, model, st
 
     with pytest.raises(ModelError, match="lost while small was measured: it was pulled out"):
         measured(plan_of(data, model))
-
-
-# --------------------------------------------------------------------------------- refused
-
-TRAINED = {"name": "fer.csv", "counts": {"Training": 9, "PublicTest": 9}}
-
-# Each case: what the contract says, the split, what is wrong.
-SEEN = [
-    ({"training_data": TRAINED}, "Training", "was trained on Training"),
-    ({"training_data": {"split": "Test"}}, "Test", "was trained on Test"),
-    ({"calibration": {"source": "fer.csv", "count": 9}}, "Training", "was calibrated on Training"),
-    ({"calibration": {"split": "PublicTest"}}, "PublicTest", "was calibrated on PublicTest"),
-    # PublicTest was in the file, and nothing was learned from it.
-    ({"training_data": TRAINED, "calibration": {"count": 9}}, "PublicTest", None),
-    # It says nothing, which a note tells.
-    ({}, "Training", None),
-]
-
-
-@pytest.mark.parametrize(("fields", "split", "message"), SEEN)
-def test_a_model_is_not_tested_on_what_it_was_made_with(fields, split, message):
-    contract = a_contract(**fields)
-
-    if message is None:
-        refuse_seen("tiny", contract, split)
-        return
-    with pytest.raises(UsageError, match=message):
-        refuse_seen("tiny", contract, split)
-
-
-def test_a_model_that_was_chosen_on_the_split_says_so(tmp_path, data):
-    chosen = a_model(tmp_path / "c.tflite", training_data={**TRAINED, "chosen_on": "PublicTest"})
-
-    assert any("chosen on PublicTest" in note for note in measured(plan_of(data, chosen)).notes)
-
-
-@pytest.mark.parametrize(
-    ("changes", "error", "message"),
-    [
-        ({"data": Path("no.csv")}, DataError, "There is no data at no.csv"),
-        ({"split": "Test"}, DataError, "has no split 'Test'; it has Training .7., PublicTest .14"),
-        ({"models": ("no",)}, ModelError, "There is no model 'no'"),
-        ({"with_keras": True, "keras": Path("no.keras")}, ModelError, "There is no model no.keras"),
-    ],
-)
-def test_what_cannot_be_measured_is_refused(data, model, changes, error, message):
-    fields = {"data": data, "models": (str(model),), "with_keras": False, "curves": False}
-
-    with pytest.raises(error, match=message):
-        measured(AccuracyPlan(**{**fields, **changes}))
-
-
-def test_a_master_of_another_model_is_refused(tmp_path, data, keras):
-    other = a_model(tmp_path / "other.tflite", parent_sha256="a" * 64)
-
-    with pytest.raises(UsageError, match="none of other was converted from it"):
-        measured(plan_of(data, other, keras=keras, with_keras=True))
-
-
-def test_a_model_with_other_labels_is_refused(tmp_path, data):
-    other = a_model(tmp_path / "other.tflite", labels=(*EMOTIONS[:-1], "contempt"))
-
-    with pytest.raises(ModelError, match="FER-2013 has"):
-        measured(plan_of(data, other))
-
-
-def test_two_files_of_one_name_are_told_apart(tmp_path, data, model):
-    (tmp_path / "b").mkdir()
-    again = a_model(tmp_path / "b" / "small.tflite", temperature=2.0)
-
-    found = measured(plan_of(data, model, again))
-
-    assert {figure.of["model"] for figure in found.figures} == {"small", "small-2"}
-
-
-# ----------------------------------------------------------------------------- the command
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(cli, ["benchmark", "accuracy", *map(str, arguments)])
-
-
-def test_the_command_leaves_a_document(tmp_path, data, model):
-    out = tmp_path / "out.json"
-    words = [model, "--data", data, "--no-keras", "--images", "7", "--json", "--out", out]
-
-    done, again = run(*words), run(*words)
-
-    assert done.exit_code == 0, done.output
-    found = read_document(out)
-    assert found.state == "complete"
-    assert len(found.curves) == 3
-    assert json.loads(done.stdout)["figures"] == found.to_dict()["figures"]
-    assert found.command == (
-        "fer-edge benchmark accuracy small.tflite --data fer.csv --no-keras --images 7"
-    )
-    assert again.exit_code == 1
-    assert "out.json exists" in again.stderr
-
-
-def test_the_table_names_what_was_not_measured(data, model):
-    done = run(model, "--data", data, "--no-keras", "--no-curves")
-
-    assert done.exit_code == 0, done.output
-    assert "recall" in done.stdout
-    assert "not measured: small, keras: left out by --no-keras" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "message"),
-    [
-        ([], 2, "--data"),
-        (["--data", "fer.csv", "--images", "6"], 2, "--images"),
-        (["--data", "fer.csv", "--tpu", "moon"], 2, "--tpu"),
-        (["--data", "fer.csv", "--keras", "a.keras", "--no-keras"], 2, "pass one of them"),
-        (["--data", "fer.csv", "--no-keras", "--split", "Training"], 2, "--split PublicTest"),
-        (["--data", "no.csv", "--no-keras"], 1, "There is no data at no.csv"),
-        (["no.tflite", "--data", "fer.csv"], 4, "There is no model 'no.tflite'"),
-    ],
-)
-def test_mistakes_have_a_code_and_a_sentence(tmp_path, data, monkeypatch, words, code, message):
-    monkeypatch.chdir(tmp_path)
-
-    done = run(*words)
-
-    assert done.exit_code == code, done.output
-    assert message in done.stderr
-    assert done.exception is None or not isinstance(done.exception, FerEdgeError)
-
-
-@pytest.mark.slow
-def test_the_shipped_models_reach_what_their_contracts_say(real_data):
-    found = measured(AccuracyPlan(real_data / "fer2013.csv.gz", with_keras=False, curves=False))
-
-    for name, path in shipped_models().items():
-        (wanted,) = [
-            metric["value"]
-            for metric in predictions.open_predictor(path).contract.metrics
-            if (metric["name"], metric["of"]) == ("accuracy", "int8")
-        ]
-        reached = values(found, "int8", model=name)["accuracy"] / 100
-        assert reached == pytest.approx(wanted, abs=1e-5)
