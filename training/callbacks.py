@@ -18,8 +18,10 @@ import numpy as np
 
 from ..edge.errors import FerEdgeError
 from ..edge.framing import to_float
+from ..edge.records import Image
 from .checkpoints import RunState, best_path, checkpoint_path, write_arrays, write_state
 from .datasets import Dataset
+from .norms import drawn, measure_norms, norm_statistics
 from .recipes import Recipe, Schedule
 
 
@@ -56,6 +58,7 @@ class AfterEpoch(keras.callbacks.Callback):
         learnt: Sequence[Any],
         *,
         average: bool,
+        normed_by: Image | None = None,
     ):
         """Take what is validated and saved.
 
@@ -65,10 +68,12 @@ class AfterEpoch(keras.callbacks.Callback):
             network: Whose weights the best epoch's file holds.
             learnt: All weights that a checkpoint holds.
             average: Whether the optimiser averages the weights, which are then what is validated.
+            normed_by: Images over which batch norm's statistics are measured before; uint8,
+                ``(n, height, width)``. None leaves those of the last steps.
         """
         super().__init__()
         self._out, self._state, self._network = out, state, network
-        self._learnt, self._average = learnt, average
+        self._learnt, self._average, self._normed_by = learnt, average, normed_by
 
     def validate(self, logs: dict[str, Any]) -> dict[str, float]:
         """The figures of the network as it is, ``val_loss`` and :attr:`best_by` among them."""
@@ -83,7 +88,7 @@ class AfterEpoch(keras.callbacks.Callback):
         state, done = self._state, epoch + 1
         model: Any = self.model
         logs = {} if logs is None else logs
-        with self._averaged():
+        with self._as_saved():
             rate: Any = keras.ops.convert_to_numpy(model.optimizer.learning_rate)
             figures = {
                 "loss": logs["loss"],
@@ -110,15 +115,21 @@ class AfterEpoch(keras.callbacks.Callback):
         state.best_epoch = best
 
     @contextmanager
-    def _averaged(self) -> Iterator[None]:
-        """Within the block the model has its averaged weights, where the recipe asks for them."""
+    def _as_saved(self) -> Iterator[None]:
+        """Within the block the model is what is saved: averaged, normed, as the recipe asks."""
         model: Any = self.model
-        variables = model.trainable_variables if self._average else []
-        own = [keras.ops.convert_to_numpy(variable) for variable in variables]
+        averaged = model.trainable_variables if self._average else []
+        changed = list(averaged)
+        if self._normed_by is not None:
+            changed += norm_statistics(self._network)
+        # Copies: PyTorch's batch norm changes its statistics in place.
+        own = [np.array(keras.ops.convert_to_numpy(variable)) for variable in changed]
         if self._average:
-            model.optimizer.finalize_variable_values(variables)
+            model.optimizer.finalize_variable_values(averaged)
+        if self._normed_by is not None:
+            measure_norms(self._network, self._normed_by)
         yield
-        for variable, value in zip(variables, own, strict=True):
+        for variable, value in zip(changed, own, strict=True):
             variable.assign(value)
 
 
@@ -131,10 +142,20 @@ class EpochEnd(AfterEpoch):
         state: RunState,
         network: keras.Model,
         learnt: Sequence[Any],
+        training: Dataset,
         validation: Dataset,
         recipe: Recipe,
     ):
-        super().__init__(out, state, network, learnt, average=recipe.optimiser.average > 0)
+        """As :class:`AfterEpoch`, which ``training`` gives the images for the statistics."""
+        count = recipe.norm_images
+        super().__init__(
+            out,
+            state,
+            network,
+            learnt,
+            average=recipe.optimiser.average > 0,
+            normed_by=drawn(training.images, count, recipe.seed) if count else None,
+        )
         self._faces, self._labels = to_float(validation.images), validation.labels
 
     def validate(self, logs: dict[str, Any]) -> dict[str, float]:

@@ -54,6 +54,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "crops.crop_share": _SHARE,
     "transfer.head_epochs": (0, 10_000),
     "transfer.fine_tune_rate": _RATE,
+    "norm_images": (0, 1_000_000),
     "calibration_per_class": _COUNT,
     # NumPy's generators take no negative seed, and Keras keeps it in 32 bits.
     "seed": (0, 2**31 - 1),

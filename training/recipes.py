@@ -141,6 +141,8 @@ class Recipe:
         precision: Keras's dtype policy while training; the saved model is float32.
         share: Part of the training images that is used, of each class the same, above 0 to 1: for
             trials on a slow machine.
+        norm_images: Training images over which the statistics of batch norm are measured again
+            before each validation (:mod:`.norms`); 0 leaves those of the last steps.
         calibration_per_class: Faces a class kept beside the model for the int8 conversion.
         seed: Of the weights, the order, the augmentation and the dropout.
     """
@@ -157,6 +159,7 @@ class Recipe:
     transfer: Transfer | None = None
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     share: float = 1.0
+    norm_images: int = 0
     calibration_per_class: int = 100
     seed: int = 1
 

@@ -148,7 +148,15 @@ def train(
                 callbacks = [
                     FiniteLoss(out, state),
                     EpochStart(lessons.batches, network, recipe.seed),
-                    EpochEnd(out, state, network, learnt_by(model, network), validation, recipe),
+                    EpochEnd(
+                        out,
+                        state,
+                        network,
+                        learnt_by(model, network),
+                        training,
+                        validation,
+                        recipe,
+                    ),
                     *scheduling(recipe, stage, state),
                     SaveState(out, state),
                     progress,

@@ -61,7 +61,7 @@ class FakeModel:
 def an_epoch_end(out: Path, state: RunState) -> tuple[EpochEnd, FakeNetwork]:
     (out / "checkpoints").mkdir(exist_ok=True)
     network = FakeNetwork()
-    made = EpochEnd(out, state, network, network.weights, VALIDATION, a_recipe())
+    made = EpochEnd(out, state, network, network.weights, VALIDATION, VALIDATION, a_recipe())
     made.set_model(FakeModel())
     return made, network
 
@@ -318,5 +318,5 @@ def test_nothing_is_averaged_where_the_recipe_asks_for_none(tmp_path):
     end, _ = an_epoch_end(tmp_path, RunState([]))
     end.set_model(SimpleNamespace(trainable_variables=None))  # would fail if it were touched
 
-    with end._averaged():
+    with end._as_saved():
         pass

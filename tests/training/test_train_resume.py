@@ -40,7 +40,9 @@ EVERYTHING = with_changes(
     [
         "epochs=4",
         "optimiser.name=adam",
-        "average=0.9",
+        "average=0.5",
+        "norm_images=20",
+        "peak_rate=0.3",
         "clip_norm=1",
         "weight_decay=0.1",
         "shape=plateau",
