@@ -39,6 +39,9 @@ _ELSEWHERE = {
     "doctor": _Lazy("fer_edge.edge.doctor_cli", "", "Look for what is wrong, and say the cure."),
     "service": _Lazy("fer_edge.edge.service_cli", "", "Run at boot, under systemd."),
     "train": _Lazy("fer_edge.training.cli", "train", "Train an emotion model on FER-2013."),
+    "average": _Lazy(
+        "fer_edge.training.average_cli", "train", "Make one model of several: their weights' mean."
+    ),
     "recipes": _Lazy("fer_edge.training.cli", "train", "List what `train` can train."),
     "evaluate": _Lazy(
         "fer_edge.training.evaluate_cli", "report", "Measure a model on labelled faces."

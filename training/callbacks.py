@@ -56,6 +56,7 @@ class AfterEpoch(keras.callbacks.Callback):
         state: RunState,
         network: keras.Model,
         learnt: Sequence[Any],
+        keep: str,
         *,
         average: bool,
         normed_by: Image | None = None,
@@ -67,13 +68,15 @@ class AfterEpoch(keras.callbacks.Callback):
             state: Of the run; it gets the figures.
             network: Whose weights the best epoch's file holds.
             learnt: All weights that a checkpoint holds.
+            keep: ``best`` or ``last``, of :class:`.recipes.Schedule`.
             average: Whether the optimiser averages the weights, which are then what is validated.
             normed_by: Images over which batch norm's statistics are measured before; uint8,
                 ``(n, height, width)``. None leaves those of the last steps.
         """
         super().__init__()
         self._out, self._state, self._network = out, state, network
-        self._learnt, self._average, self._normed_by = learnt, average, normed_by
+        self._learnt, self._keep = learnt, keep
+        self._average, self._normed_by = average, normed_by
 
     def validate(self, logs: dict[str, Any]) -> dict[str, float]:
         """The figures of the network as it is, ``val_loss`` and :attr:`best_by` among them."""
@@ -84,7 +87,7 @@ class AfterEpoch(keras.callbacks.Callback):
         self._began = time.monotonic()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Validate (the averaged weights, if any), save the best and all that is learnt."""
+        """Validate (the averaged weights, if any), save what is kept and all that is learnt."""
         state, done = self._state, epoch + 1
         model: Any = self.model
         logs = {} if logs is None else logs
@@ -102,7 +105,7 @@ class AfterEpoch(keras.callbacks.Callback):
                     "validation loss", figures["val_loss"], f"epoch {done}", self._out
                 )
             scores = [*(entry[self.best_by] for entry in state.history), figures[self.best_by]]
-            best = scores.index(max(scores)) + 1
+            best = done if self._keep == "last" else scores.index(max(scores)) + 1
             if best == done:
                 write_arrays(best_path(self._out, done), network=self._network.weights)
         write_arrays(
@@ -153,6 +156,7 @@ class EpochEnd(AfterEpoch):
             state,
             network,
             learnt,
+            recipe.schedule.keep,
             average=recipe.optimiser.average > 0,
             normed_by=drawn(training.images, count, recipe.seed) if count else None,
         )

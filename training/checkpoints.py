@@ -26,7 +26,8 @@ class RunState:
 
     Attributes:
         history: A dict of figures an epoch, ``epoch`` (from 1) among them.
-        best_epoch: The epoch with the best validation accuracy, from 1; the first of equals.
+        best_epoch: The epoch that is kept, from 1: the one with the best validation accuracy (the
+            first of equals), or the last.
         stopped: Whether early stopping has ended the run.
     """
 

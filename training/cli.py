@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from ..edge.contract import ModelContract
     from .datasets import Dataset
     from .plan import Plan
     from .recipes import Recipe
@@ -134,12 +135,17 @@ def _load(
 
 
 def _train_one(faces: "Dataset", out: Path, recipe: "Recipe", run: "Run", *, resume: bool) -> None:
+    from .train import train as run_training
+
+    finished(out, run_training(faces, out, recipe, run, resume=resume))
+
+
+def finished(out: Path, contract: "ModelContract") -> None:
+    """Add the architecture to a run that is complete, and say what it reached."""
     from ..edge.sidecar import file_sha256, sidecar_path
     from ..edge.trust import remember
     from .summary import write_summary
-    from .train import train as run_training
 
-    contract = run_training(faces, out, recipe, run, resume=resume)
     target = out / "model.keras"
     write_summary(target, out)
     remember(file_sha256(target))  # made here: `convert` need not try it in a child process first

@@ -197,10 +197,17 @@ def table(comparison: Comparison) -> tuple[tuple[str, ...], list[tuple[str, ...]
             short(run.parameters),
             short(run.multiply_adds),
             size(run),
-            f"{run.epoch_s:.0f} s" if run.epoch_s >= 10 else f"{run.epoch_s:.1f} s",
+            _seconds(run.epoch_s),
         ]
         rows.append((*row, f"{run.chosen_on}, {run.count:,}") if mixed else tuple(row))
     return (*columns, "split") if mixed else tuple(columns), rows
+
+
+def _seconds(epoch_s: float) -> str:
+    """Of an epoch; a mean of models has none."""
+    if not epoch_s:
+        return "–"
+    return f"{epoch_s:.0f} s" if epoch_s >= 10 else f"{epoch_s:.1f} s"
 
 
 def markdown(comparison: Comparison) -> str:

@@ -141,7 +141,7 @@ def _runs(comparison: Comparison) -> Table:
             run.variant or "–",
             f"{run.backend}, {run.precision}, {run.host}",
             str(run.seed),
-            f"{run.best_epoch} of {run.epochs}",
+            f"{run.best_epoch} of {run.epochs}" if run.epochs else "–",
             run.finished,
         )
         for rank, run in enumerate(comparison.runs, 1)

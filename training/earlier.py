@@ -43,18 +43,19 @@ def load_earlier(path: Path, role: str) -> keras.Model:
     return model
 
 
-def start_from(network: keras.Model, path: Path) -> None:
-    """Give a network the weights of an earlier run's model.
+def load_same(network: keras.Model, path: Path, role: str) -> keras.Model:
+    """An earlier run's model, of the same network as the recipe's.
 
     Args:
-        network: Untrained.
-        path: A ``.keras`` model of the same network.
+        network: The recipe's, untrained.
+        path: A ``.keras`` model.
+        role: What it is to the new run, for messages.
 
     Raises:
         ModelError: As :func:`load_earlier`, or it is of another network: the message names the
             first weights that differ.
     """
-    earlier = load_earlier(path, "start")
+    earlier = load_earlier(path, role)
     theirs = [(each.path, tuple(each.shape)) for each in earlier.weights]
     ours = [(each.path, tuple(each.shape)) for each in network.weights]
     if theirs != ours:
@@ -65,4 +66,13 @@ def start_from(network: keras.Model, path: Path) -> None:
             f"where the recipe has {len(ours)}, and {name} of shape {shape} is the first that "
             f"fits none. Expected a model of the same network and options."
         )
-    network.set_weights(earlier.get_weights())
+    return earlier
+
+
+def start_from(network: keras.Model, path: Path) -> None:
+    """Give a network the weights of an earlier run's model.
+
+    Raises:
+        ModelError: As :func:`load_same`.
+    """
+    network.set_weights(load_same(network, path, "start").get_weights())

@@ -41,7 +41,7 @@ def measure(
         tflite_bytes=None,
         epochs=state.epochs_done,
         best_epoch=state.best_epoch,
-        epoch_s=round(median(entry["seconds"] for entry in state.history), 1),
+        epoch_s=round(median([entry["seconds"] for entry in state.history] or [0.0]), 1),
         backend=keras.backend.backend(),
         precision=recipe.precision,
         host=f"{platform.machine()}, {platform.system()} {platform.release()}",

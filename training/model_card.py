@@ -104,12 +104,19 @@ def _data(data: Mapping[str, Any]) -> str:
 
 
 def _training(recipe: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    averaged = len(data.get("averaged", ()))
+    if averaged:
+        return (
+            f"the mean of the weights of {averaged} models of this network; chosen on "
+            f"{data.get('chosen_on')}"
+        )
     schedule, optimiser = recipe.get("schedule", {}), recipe.get("optimiser", {})
+    last = ", the last" if schedule.get("keep") == "last" else ""
     parts = [
         f"recipe `{recipe.get('name')}`",
         f"{schedule.get('epochs')} epochs of {optimiser.get('name')}, {schedule.get('shape')}",
         f"seed {recipe.get('seed')}",
-        f"epoch {recipe.get('best_epoch')}, chosen on {data.get('chosen_on')}",
+        f"epoch {recipe.get('best_epoch')}{last}, chosen on {data.get('chosen_on')}",
     ]
     teachers = len(data.get("teachers", ()))
     if teachers:
@@ -136,7 +143,7 @@ def _figures(report: Report) -> Iterator[str]:
     yield f"{report.split} of {report.data.name}: {scores.count:,} images, one view of each where"
     yield "no other is told; 95 % intervals (Wilson), of the chance of the images, not of training."
     if chosen_on == report.split:
-        yield f"**The epoch was chosen on {report.split}**, so the figures are a little too good."
+        yield f"**It was chosen on {report.split}**, so the figures are a little too good."
     yield ""
     interval = percent_interval(scores.interval)
     rows = [("accuracy", f"**{percent(scores.accuracy)}** ({interval})")]
@@ -233,13 +240,19 @@ def _repeat(report: Report) -> Iterator[str]:
     yield ""
     yield "```"
     name = str(recipe.get("name"))
-    command = [f"fer-edge train --recipe {name} --data {data.get('name')}"]
-    if data.get("ferplus", "none") != "none":
-        command.append("--votes fer2013new.csv")
+    averaged = data.get("averaged", ())
     start = str(data.get("start_sha256", ""))
-    if start:
-        command.append("--start EARLIER.keras")
-    command += [f"--teacher-logits TEACHER{i}.npz" for i, _ in enumerate(data.get("teachers", ()))]
+    if averaged:
+        models = " ".join(f"MODEL{number}.keras" for number, _ in enumerate(averaged))
+        command = [f"fer-edge average {models} --recipe {name} --data {data.get('name')}"]
+    else:
+        command = [f"fer-edge train --recipe {name} --data {data.get('name')}"]
+        if data.get("ferplus", "none") != "none":
+            command.append("--votes fer2013new.csv")
+        if start:
+            command.append("--start EARLIER.keras")
+        teachers = enumerate(data.get("teachers", ()))
+        command += [f"--teacher-logits TEACHER{number}.npz" for number, _ in teachers]
     command += [f"--set {change}" for change in _changes(recipe)]
     yield " \\\n    ".join([*command, f"--out runs/{name}"])
     if contract.quantisation:
@@ -249,9 +262,13 @@ def _repeat(report: Report) -> Iterator[str]:
     yield ""
     if start:
         yield f"The model that it starts from has the SHA-256 `{start[:12]}…`."
-    teachers = ", ".join(f"`{digest[:12]}…`" for digest in data.get("teachers", ()))
-    if teachers:
-        yield f"The teachers' files have the SHA-256 {teachers}."
+    for whose, digests in (
+        ("The averaged models", averaged),
+        ("The teachers' files", data.get("teachers", ())),
+    ):
+        if digests:
+            found = ", ".join(f"`{digest[:12]}…`" for digest in digests)
+            yield f"{whose} have the SHA-256 {found}."
     yield "Weights differ from machine to machine in the last digits, and so does the accuracy by"
     yield "some tenths of a point."
 

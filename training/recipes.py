@@ -80,6 +80,8 @@ class Schedule:
         plateau_factor: What the rate is multiplied with then.
         stop_patience: Epochs without a higher validation accuracy before the run ends (Keras's
             EarlyStopping); 0 is never.
+        keep: Which epoch is saved: the ``best`` in validation, or the ``last``, whose figure is not
+            the luckiest of many.
     """
 
     epochs: int = 40
@@ -90,6 +92,7 @@ class Schedule:
     plateau_patience: int = 4
     plateau_factor: float = 0.5
     stop_patience: int = 0
+    keep: Literal["best", "last"] = "best"
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ class Recipe:
             trials on a slow machine.
         norm_images: Training images over which the statistics of batch norm are measured again
             before each validation (:mod:`.norms`); 0 leaves those of the last steps.
+        needs_start: Whether it only goes on from a trained model; without one it is refused.
         calibration_per_class: Faces a class kept beside the model for the int8 conversion.
         seed: Of the weights, the order, the augmentation and the dropout.
     """
@@ -160,6 +164,7 @@ class Recipe:
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     share: float = 1.0
     norm_images: int = 0
+    needs_start: bool = False
     calibration_per_class: int = 100
     seed: int = 1
 

@@ -23,13 +23,13 @@ class Result:
         multiply_adds: Of one image.
         keras_bytes: Size of ``model.keras``.
         tflite_bytes: None; for those who convert it.
-        epochs: How many were trained.
-        best_epoch: Which one is saved, from 1.
-        epoch_s: Median time of an epoch with its validation, in seconds.
+        epochs: How many were trained; 0 for a mean of models.
+        best_epoch: Which one is saved, from 1; 0 for a mean of models.
+        epoch_s: Median time of an epoch with its validation, in seconds; 0 without epochs.
         backend: Of Keras.
         precision: Dtype policy of the training.
         host: Processor and operating system.
-        chosen_on: The split that the best epoch was chosen on.
+        chosen_on: The split that the model was chosen on.
         training_accuracy: On the training images, not augmented.
         accuracy: On ``chosen_on``.
         macro_f1: Likewise.

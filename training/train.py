@@ -22,8 +22,7 @@ import keras
 
 from ..edge.contract import ModelContract
 from ..edge.errors import DataError, FerEdgeError, MissingExtraError, UsageError
-from ..edge.framing import FER2013
-from ..edge.sidecar import file_sha256, write_sidecar
+from ..edge.sidecar import file_sha256
 from .architectures import build_network
 from .batches import Batches, EpochStart
 from .callbacks import (
@@ -34,7 +33,6 @@ from .callbacks import (
     ReduceLROnPlateau,
     SaveState,
 )
-from .card import classifier_card
 from .checkpoints import (
     RunState,
     best_path,
@@ -42,17 +40,14 @@ from .checkpoints import (
     has_state,
     open_run,
     read_arrays,
-    write_npz,
-    write_whole,
 )
-from .datasets import EMOTIONS, SIDE_PX, Dataset, balanced_indices
+from .datasets import EMOTIONS, Dataset
 from .distill import Teachers
 from .earlier import start_from
-from .measure import measure
+from .finish import Words, finish, training_part
 from .objective import of_side, training_model
 from .progress import Progress
 from .recipes import Recipe, check
-from .result import write_result
 from .stages import Stage, stages
 from .targets import make_targets
 from .torch_norm import native_batch_norm
@@ -175,18 +170,6 @@ def train(
     return _finish(out, recipe, run, state, data, choose_on)
 
 
-def training_part(data: Dataset, recipe: Recipe) -> Dataset:
-    """The training images that a recipe uses.
-
-    Raises:
-        UsageError: Its share is not above 0 and at most 1.
-    """
-    if not 0 < recipe.share <= 1:
-        raise UsageError(f"share is {recipe.share}; expected above 0 and at most 1.")
-    training = data.split("Training")
-    return training if recipe.share == 1 else training.sampled(recipe.share, seed=recipe.seed)
-
-
 @dataclass(frozen=True, slots=True)
 class Lessons:
     """What a network is taught with: the batches, and the teachers that run beside it."""
@@ -294,6 +277,11 @@ def check_arguments(
         FerEdgeError: As :func:`train` says.
     """
     check(recipe)
+    if recipe.needs_start and run.start is None:
+        raise UsageError(
+            f"The recipe {recipe.name} goes on from a trained model: pass it as --start "
+            f"MODEL.keras, or take a recipe that begins from nothing."
+        )
     if run.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError(
             "--tensorboard needs TensorBoard, which is not installed: `pip install tensorboard`."
@@ -322,57 +310,16 @@ def _check_classes(part: Dataset, split: str, consequence: str) -> None:
 def _finish(
     out: Path, recipe: Recipe, run: Run, state: RunState, data: Dataset, choose_on: str
 ) -> ModelContract:
-    """Save the best epoch as the model of the run, with what it reached and its faces."""
+    """Save the epoch that is kept as the model of the run, with what it reached and its faces."""
     if not state.best_epoch:
         raise FerEdgeError(f"No epoch of {out} was finished; there is nothing to save.")
     # In float32, and without what was only there to teach it.
     network = build_network(recipe)
     read_arrays(best_path(out, state.best_epoch), network=network.weights)
-    target = out / "model.keras"
-    write_whole(target, lambda path: network.save(path))
-    training = training_part(data, recipe)
-    rows = balanced_indices(
-        training.labels, per_class=recipe.calibration_per_class, seed=recipe.seed
-    )
-    write_calibration(out / "model.calibration.npz", training.take(rows))
-    validation = data.split(choose_on)
-    result = measure(network, target, recipe, run.variant, state, training, validation, choose_on)
-    contract = ModelContract(
-        name=recipe.name,
-        labels=EMOTIONS,
-        input_size_wh=(SIDE_PX, SIDE_PX),
-        framing=FER2013,
-        output="logits",
-        training_data={
-            "name": data.name,
-            "sha256": data.digest,
-            "counts": data.counts(),
-            "skipped": data.skipped,
-            "left_out_sha256": run.left_out,
-            "ferplus": recipe.targets.ferplus,
-            "teachers": list(run.teachers.digests),
-            "start_sha256": run.start_sha256 or "",
-            "chosen_on": choose_on,
-        },
-        recipe={**recipe.to_dict(), "best_epoch": state.best_epoch},
-        metrics=(
-            {
-                "name": "accuracy",
-                "value": round(result.accuracy, 5),
-                "split": choose_on,
-                "count": result.count,
-                "of": "float",
-            },
-        ),
-        card=classifier_card(parameters=result.parameters, multiply_adds=result.multiply_adds),
-        licence=run.licence,
-    )
-    written = write_sidecar(target, contract)
-    # Last, because it says that the run is finished.
-    write_result(out / "result.json", result)
-    return written
-
-
-def write_calibration(path: Path, faces: Dataset) -> None:
-    """Write the faces that the int8 conversion takes its ranges from."""
-    write_npz(path, {"images": faces.images, "labels": faces.labels}, compressed=True)
+    made_from = {
+        "left_out_sha256": run.left_out,
+        "teachers": list(run.teachers.digests),
+        "start_sha256": run.start_sha256 or "",
+    }
+    words = Words(run.variant, run.licence)
+    return finish(out, network, recipe, state, data, choose_on, made_from, words)

@@ -24,7 +24,7 @@ from fer_edge.training.callbacks import (  # noqa: E402
     SaveState,
 )
 from fer_edge.training.checkpoints import RunState, best_path, checkpoint_path  # noqa: E402
-from fer_edge.training.recipes import Schedule  # noqa: E402
+from fer_edge.training.recipes import Schedule, with_changes  # noqa: E402
 
 from ..conftest import a_dataset, a_recipe, files_in  # noqa: E402
 
@@ -58,16 +58,17 @@ class FakeModel:
         self.stop_training = False
 
 
-def an_epoch_end(out: Path, state: RunState) -> tuple[EpochEnd, FakeNetwork]:
+def an_epoch_end(out: Path, state: RunState, keep: str = "best") -> tuple[EpochEnd, FakeNetwork]:
+    recipe = with_changes(a_recipe(), [f"keep={keep}"])
     (out / "checkpoints").mkdir(exist_ok=True)
     network = FakeNetwork()
-    made = EpochEnd(out, state, network, network.weights, VALIDATION, VALIDATION, a_recipe())
+    made = EpochEnd(out, state, network, network.weights, VALIDATION, VALIDATION, recipe)
     made.set_model(FakeModel())
     return made, network
 
 
-def end_epochs(out: Path, state: RunState, *right: int) -> None:
-    end, network = an_epoch_end(out, state)
+def end_epochs(out: Path, state: RunState, *right: int, keep: str = "best") -> None:
+    end, network = an_epoch_end(out, state, keep)
     save = SaveState(out, state)
     for number in right:
         epoch = state.epochs_done
@@ -107,6 +108,15 @@ def test_the_best_epoch_is_that_of_the_largest_accuracy(tmp_path, right, best):
         assert kept["network/0000"].tolist() == [best, right[best - 1]]
     with np.load(checkpoint_path(tmp_path, len(right))) as kept:
         assert kept["model/0000"].tolist() == [len(right), right[-1]]
+
+
+def test_the_last_epoch_is_kept_where_the_recipe_asks_for_it(tmp_path):
+    end_epochs(tmp_path, RunState([]), 14, 21, 7, keep="last")
+
+    assert json.loads((tmp_path / "checkpoints/state.json").read_text())["best_epoch"] == 3
+    assert files_in(tmp_path / "checkpoints") == {"state.json", "best-003.npz", "epoch-003.npz"}
+    with np.load(best_path(tmp_path, 3)) as kept:
+        assert kept["network/0000"].tolist() == [3, 7]
 
 
 def test_the_figures_of_an_epoch_are_those_of_keras(tmp_path):

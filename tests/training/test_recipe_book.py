@@ -12,10 +12,12 @@ from fer_edge.training.recipe_book import DEFAULT, RECIPES, find_recipe
 TRANSFER = ("vgg16", "resnet50", "resnet50v2", "mobilenetv2", "efficientnet-b0")
 SCRATCH = (
     "accurate",
+    "accurate-last",
     "teacher-mild",
     "teacher-camera",
     "teacher-residual",
     "fast",
+    "fast-last",
     "vgg-small",
     "custom-cnn",
     "custom-cnn-aug",
@@ -51,7 +53,7 @@ def test_a_typo_is_answered_with_the_nearest_name(asked, near):
 
 
 def test_a_name_like_no_other_is_answered_with_all_of_them():
-    with pytest.raises(UsageError, match=r"no recipe 'zzz'\. There are: accurate, teacher-mild,"):
+    with pytest.raises(UsageError, match=r"no recipe 'zzz'\. There are: accurate, accurate-last,"):
         find_recipe("zzz")
 
 
@@ -103,14 +105,25 @@ def test_every_recipe_has_its_cost_published_and_its_accuracy_or_none():
         assert about.accuracy is None or 0 < about.accuracy < 1
 
 
-def test_what_accurate_starts_from_is_the_same_network():
+@pytest.mark.parametrize(
+    "chain",
+    [
+        ("accurate-last", "accurate", "teacher-mild", "teacher-camera", "teacher-residual"),
+        ("fast-last", "fast"),
+    ],
+)
+def test_what_a_model_starts_from_is_the_same_network(chain):
     """`--start` refuses another one; dropout has no weights."""
-    names = ("accurate", "teacher-mild", "teacher-camera", "teacher-residual")
-    chain = [RECIPES[name] for name in names]
+    recipes = [RECIPES[name] for name in chain]
 
-    made = {(each.network, str({**each.options, "dropout": 0})) for each in chain}
+    made = {(each.network, str({**each.options, "dropout": 0})) for each in recipes}
 
     assert len(made) == 1
+
+
+@pytest.mark.parametrize("name", ["accurate", "fast", "teacher-residual", "vgg-small"])
+def test_what_people_begin_with_needs_no_trained_model(name):
+    assert not RECIPES[name].needs_start
 
 
 def test_the_two_that_ship_keep_to_their_size():

@@ -50,6 +50,13 @@ def test_a_folder_that_holds_something_is_refused(data, tmp_path):
     assert files_in(tmp_path) == {"thesis.tex"}
 
 
+def test_a_last_step_needs_something_to_go_on_from(data, tmp_path):
+    with pytest.raises(UsageError, match=r"recipe tiny goes on from a trained model: pass it as"):
+        train.train(data, tmp_path / "run", with_changes(RECIPE, ["needs_start=true"]))
+
+    assert not (tmp_path / "run").exists()
+
+
 def with_label(data, label: int):
     labels = data.labels.copy()
     labels[3] = label

@@ -44,6 +44,7 @@ from ..checkpoints import (
 from ..costs import multiply_adds
 from ..objective import make_optimiser
 from ..progress import Progress
+from ..recipes import Schedule
 from ..torch_norm import native_batch_norm
 from ..train import precision
 from .batches import DetectorBatches
@@ -134,7 +135,9 @@ def train_detector(
         "skipped": data.scenes.skipped,
         "faces": dict(data.faces_about),
     }
-    state = open_run(out, about, resume=resume)
+    # What earlier versions did not know stood at its default.
+    unsaid = {"recipe": {"schedule": dataclasses.asdict(Schedule())}}
+    state = open_run(out, about, resume=resume, unsaid=unsaid)
     batches = DetectorBatches(
         Composer(parts.training, recipe.composition, recipe.mining.share), recipe
     )
@@ -265,7 +268,9 @@ class DetectorEpochEnd(AfterEpoch):
         recipe: DetectorRecipe,
         composer: Composer,
     ):
-        super().__init__(out, state, network, network.weights, average=recipe.optimiser.average > 0)
+        average = recipe.optimiser.average > 0
+        keep = recipe.schedule.keep
+        super().__init__(out, state, network, network.weights, keep, average=average)
         self._parts, self._recipe, self._composer = parts, recipe, composer
         self._pixels, self._targets = _held_out_batch(parts, recipe)
 
