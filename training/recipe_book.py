@@ -146,7 +146,7 @@ _BOOK = (
         ),
         targets=replace(_VOTES, label_smoothing=0.05, teacher_weight=0.6),
         optimiser=Optimiser(average=0.998),
-        schedule=Schedule(epochs=40, peak_rate=0.08, warmup_epochs=1.0),
+        schedule=Schedule(epochs=28, peak_rate=0.08, warmup_epochs=1.0),
         crops=Crops(crop_share=0.6),
         norm_images=6400,
         needs_start=True,
