@@ -63,7 +63,7 @@ def average(
     # Those of the models are of other weights: with their mean it would be worse than each.
     measure_norms(network, drawn(images, recipe.norm_images or _NORM_IMAGES, recipe.seed))
     made_from = {"left_out_sha256": "", "averaged": digests}
-    words = Words(f"mean of {len(models)} models", licence)
+    words = Words(variant=f"mean of {len(models)} models", licence=licence)
     return finish(out, network, recipe, RunState([]), data, choose_on, made_from, words)
 
 

@@ -61,6 +61,7 @@ _DATA_HELP = "fer2013.csv (also .gz, .xz, .zip) or a folder with train/<class>, 
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--tensorboard", is_flag=True, help="Write TensorBoard's logs too.")
 @click.option("--skip-bad", is_flag=True, help="Leave bad rows out and count them.")
+@click.option("--name", "called", default="", help="Of the model; the recipe's unless given.")
 @click.option("--licence", default="", help="Terms of the weights, for the model's contract.")
 def train(
     name: str,
@@ -78,6 +79,7 @@ def train(
     resume: bool,
     tensorboard: bool,
     skip_bad: bool,
+    called: str,
     licence: str,
 ) -> None:
     """Train an emotion model on FER-2013 and keep the epoch that is best on PublicTest."""
@@ -101,6 +103,7 @@ def train(
         weights=weights,
         start=start,
         left_out=left_out,
+        name=called,
         licence=licence,
         variant=" ".join(changes),
         tensorboard=tensorboard,

@@ -24,10 +24,12 @@ class Words:
     """What is said of a run and has no part in it.
 
     Attributes:
+        name: Of the model, in its contract; the recipe's if it is empty.
         variant: What was changed in the recipe, for tables.
         licence: Terms of the weights, for the contract.
     """
 
+    name: str = ""
     variant: str = ""
     licence: str = ""
 
@@ -79,7 +81,7 @@ def finish(
     validation = data.split(choose_on)
     result = measure(network, target, recipe, words.variant, state, training, validation, choose_on)
     contract = ModelContract(
-        name=recipe.name,
+        name=words.name or recipe.name,
         labels=EMOTIONS,
         input_size_wh=(SIDE_PX, SIDE_PX),
         framing=FER2013,

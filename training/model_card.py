@@ -4,6 +4,7 @@ After Mitchell et al., "Model Cards for Model Reporting", FAT* 2019 (arXiv:1810.
 in it comes from the two; what nobody measured is not in it.
 """
 
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -253,6 +254,8 @@ def _repeat(report: Report) -> Iterator[str]:
             command.append("--start EARLIER.keras")
         teachers = enumerate(data.get("teachers", ()))
         command += [f"--teacher-logits TEACHER{number}.npz" for number, _ in teachers]
+        if contract.name != name:
+            command.append(f"--name {shlex.quote(contract.name)}")
     command += [f"--set {change}" for change in _changes(recipe)]
     yield " \\\n    ".join([*command, f"--out runs/{name}"])
     if contract.quantisation:

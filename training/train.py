@@ -63,6 +63,7 @@ class Run:
         weights: ``imagenet``, ``none`` or a file, of the base of a transfer net.
         start: A ``.keras`` model of the same network, whose weights are gone on with.
         left_out: Digest of the list of rows that were left out, or empty.
+        name: Of the model, in its contract; the recipe's if it is empty.
         licence: Terms of the weights, for the contract.
         variant: What was changed in the recipe, in words, for tables.
         tensorboard: Whether to write TensorBoard's logs.
@@ -72,6 +73,7 @@ class Run:
     weights: str = "imagenet"
     start: Path | None = None
     left_out: str = ""
+    name: str = ""
     licence: str = ""
     variant: str = ""
     tensorboard: bool = False
@@ -321,5 +323,5 @@ def _finish(
         "teachers": list(run.teachers.digests),
         "start_sha256": run.start_sha256 or "",
     }
-    words = Words(run.variant, run.licence)
+    words = Words(run.name, run.variant, run.licence)
     return finish(out, network, recipe, state, data, choose_on, made_from, words)

@@ -110,6 +110,7 @@ def test_a_recipe_that_nobody_knows_repeats_without_changes(tmp_path):
     text = model_card(a_report(tmp_path, recipe={"name": "my-own"}), 1)
 
     assert "fer-edge train --recipe my-own" in text
+    assert "    --name accurate" in text, "which is not that of the recipe"
     assert "--set" not in text
 
 

@@ -100,7 +100,9 @@ def test_recipes_need_no_tensorflow():
 def test_a_run_ends_with_the_model_and_what_to_do_next(csv, tmp_path):
     out = tmp_path / "run"
 
-    result = fer_edge("train", *TINY, "--data", csv, "--out", out, "--licence", "CC0")
+    said = ["--licence", "CC0", "--name", "mine"]
+
+    result = fer_edge("train", *TINY, "--data", csv, "--out", out, *said)
 
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"{out}/model.keras: ")
@@ -110,7 +112,8 @@ def test_a_run_ends_with_the_model_and_what_to_do_next(csv, tmp_path):
     about = json.loads((out / "result.json").read_text())
     assert about["variant"] == " ".join(TINY[3::2])
     assert "multiply-adds an image" in (out / "architecture.txt").read_text()
-    assert json.loads((out / "model.contract.json").read_text())["licence"] == "CC0"
+    contract = json.loads((out / "model.contract.json").read_text())
+    assert (contract["licence"], contract["name"]) == ("CC0", "mine")
 
     again = fer_edge("train", *TINY, "--data", csv, "--out", out)
     assert again.exit_code == 2
