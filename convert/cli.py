@@ -276,7 +276,7 @@ def _print_verdict(verdict: "Verdict") -> None:
         if model.fitted:
             click.echo(
                 f"    as sure as it is right at temperature {model.fitted.temperature:g}: "
-                f"calibration error {model.fitted.error_before:.3f} without, "
-                f"{model.fitted.error:.3f} with it (fitted on one half, measured on the other; "
-                f"{model.fitted.by_chance:.3f} by chance alone)"
+                f"calibration error {model.fitted.error_before:.3f} at 1, "
+                f"{model.fitted.error:.3f} with it (fitted on one half, measured on the other; 1 "
+                f"where none is better; {model.fitted.by_chance:.3f} by chance alone)"
             )

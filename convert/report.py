@@ -180,11 +180,12 @@ def _sureness(fitted: Sequence[tuple[str, Fitted]]) -> pages.Section:
         + [f"{error:.3f}" for error in (each.error_before, each.error, each.by_chance)]
         for kind, each in fitted
     ]
-    columns = ("model", "temperature", "calibration error without", "with it", "by chance")
+    columns = ("model", "temperature", "calibration error at 1", "with it", "by chance")
     text = (
         "Logits are divided by the temperature, which makes the model as sure as it is right and "
         "changes no answer (Guo et al., 2017). It is fitted on these images; its error is that of "
-        "one fitted on a half of them and measured on the other, in the mean over 20 halvings. By "
+        "one fitted on a half of them and measured on the other, in the mean over 20 halvings. It "
+        "is 1 where that is no better than none. By "
         "chance: what a model measures on so many whose probabilities are exactly right."
     )
     return pages.Section("How sure it is", [text], [pages.Table(columns, rows)])

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fer_edge.edge.errors import DataError
+from fer_edge.training import temperature as temperatures
 from fer_edge.training.temperature import fit_and_check, fit_temperature
 
 
@@ -42,7 +43,18 @@ def test_what_is_right_already_is_left_alone():
     fitted = fit_and_check(*sampled(1.0))
 
     assert fitted.temperature == pytest.approx(1.0, abs=0.03)
+    assert fitted.error <= fitted.error_before
     assert fitted.error == pytest.approx(fitted.error_before, abs=0.01)
+
+
+def test_a_temperature_that_makes_other_images_no_better_is_not_taken(monkeypatch):
+    """The likelihood can ask for one: few of the images decide it where some are very unlikely."""
+    monkeypatch.setattr(temperatures, "fit_temperature", lambda truth, logits: 0.8)
+
+    fitted = fit_and_check(*sampled(1.0, 4000))
+
+    assert fitted.temperature == 1.0
+    assert fitted.error == fitted.error_before < 0.04
 
 
 def test_chance_alone_makes_an_error_where_every_probability_is_right():
