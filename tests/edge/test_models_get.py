@@ -308,7 +308,11 @@ def test_list_shows_what_ships_and_what_can_be_fetched(known):
     assert fast["kind"] == "emotion-classifier"
     assert Path(fast["path"]).stat().st_size == fast["size_bytes"]
     # The accuracy is the contract's, and says on what.
-    (accuracy,) = [metric for metric in fast["metrics"] if metric["of"] == "int8"]
+    (accuracy,) = [
+        metric
+        for metric in fast["metrics"]
+        if (metric["name"], metric["of"]) == ("accuracy", "int8")
+    ]
     (line,) = [line for line in lines if line.startswith("fast ")]
     assert f"{100 * accuracy['value']:.1f} % of 3589 in PublicTest (int8)" in line
     assert [row["state"] for row in rows].count("default") == 1
