@@ -1,10 +1,10 @@
 """One model from several of the same network: the mean of their weights.
 
-Runs that went on from the same weights end in the same valley, and between them it is lower: the
-mean is as good as the best of them or better, bears more, and costs a face nothing (Wortsman et
-al., "Model soups", ICML 2022, arXiv:2203.05482; with the model that they started from as one of
-them, "Robust fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903). Runs from different
-weights do not mix: their mean knows nothing.
+Runs that went on from the same weights end in the same valley, so that their mean is a model as
+well, often about as good as the best of them, and costs a face nothing (Wortsman et al., "Model
+soups", ICML 2022, arXiv:2203.05482; with the model that they started from as one of them, "Robust
+fine-tuning of zero-shot models", CVPR 2022, arXiv:2109.01903). Runs from different weights do not
+mix: their mean knows nothing. What it was worth here: docs/decisions/0020-mean-of-runs.md.
 """
 
 import json
@@ -60,7 +60,7 @@ def average(
         [np.mean(each, axis=0, dtype=np.float64) for each in zip(*weights, strict=True)]
     )
     images = training_part(data, recipe).images
-    # Those of the models are of other weights: with their mean it would be worse than each.
+    # Those of the models are of other weights; of their mean they say little.
     measure_norms(network, drawn(images, recipe.norm_images or _NORM_IMAGES, recipe.seed))
     made_from = {"left_out_sha256": "", "averaged": digests}
     words = Words(variant=f"mean of {len(models)} models", licence=licence)
