@@ -136,7 +136,7 @@ def test_a_larger_detect_size_finds_smaller_faces(opened):
     # YuNet still finds a face of 14 pixels, which Haar, trained at 24, does not.
     name = opened().name
     if name == "fer-face":
-        pytest.skip("takes the sizes that ship, see test_fer_face.py")
+        pytest.skip("takes the sizes that ship, see test_fer_face_choice.py")
     side = {"haar": 110, "yunet": 60}[name]
     scene = np.full((960, 1280, 3), 100, np.uint8)
     face = DemoCamera(size_wh=(220, 220), lossless=True).image(5)
