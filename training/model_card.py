@@ -112,12 +112,14 @@ def _training(recipe: Mapping[str, Any], data: Mapping[str, Any]) -> str:
             f"{data.get('chosen_on')}"
         )
     schedule, optimiser = recipe.get("schedule", {}), recipe.get("optimiser", {})
-    last = ", the last" if schedule.get("keep") == "last" else ""
+    chosen = f"chosen on {data.get('chosen_on')}"
+    if schedule.get("keep") == "last":
+        chosen = "the last, whatever it reached"
     parts = [
         f"recipe `{recipe.get('name')}`",
         f"{schedule.get('epochs')} epochs of {optimiser.get('name')}, {schedule.get('shape')}",
         f"seed {recipe.get('seed')}",
-        f"epoch {recipe.get('best_epoch')}{last}, chosen on {data.get('chosen_on')}",
+        f"epoch {recipe.get('best_epoch')}, {chosen}",
     ]
     teachers = len(data.get("teachers", ()))
     if teachers:

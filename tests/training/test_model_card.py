@@ -57,7 +57,7 @@ def test_the_card_of_a_model(tmp_path):
         "| size | 1.97 MB int8, 1,905,895 parameters, 196.3 million multiply-adds a face |",
         "FER-2013 (28,709 Training images) and the FER+ votes",
         "recipe `accurate`; started from an earlier model's weights; taught by 2 other "
-        "models; 90 epochs of sgd, cosine; seed 2; epoch 77, the last, chosen on PublicTest",
+        "models; 90 epochs of sgd, cosine; seed 2; epoch 77, the last, whatever it reached",
         "ranges from 504 Training faces; costs -0.03 points of PublicTest (-0.28 to 0.23)",
         "| licence | CC-BY-NC-4.0 |",
         found.contract.content_sha256[:16],
@@ -88,6 +88,14 @@ def test_the_command_that_repeats_it_holds_what_was_changed(tmp_path):
         "--set augmentation.zoom=0.7,1.2 --set schedule.epochs=90 --set schedule.keep=last "
         "--set seed=2 --out runs/accurate"
     )
+
+
+def test_an_epoch_that_was_chosen_is_told_so(tmp_path):
+    recipe = {**find_recipe("accurate").to_dict(), "best_epoch": 64}
+
+    text = model_card(a_report(tmp_path, recipe=recipe), 1)
+
+    assert "seed 1; epoch 64, chosen on PublicTest |" in text
 
 
 def test_a_mean_of_models_is_repeated_by_averaging_them(tmp_path):
