@@ -109,6 +109,14 @@ class Comparison:
             for name, run in zip(seeded, self.runs, strict=True)
         )
 
+    def short_names(self) -> tuple[str, ...]:
+        """The recipe alone where no other run is of it, else the name: what a plot has room for."""
+        often = Counter(run.recipe for run in self.runs)
+        return tuple(
+            run.recipe if often[run.recipe] == 1 else name
+            for name, run in zip(self.names(), self.runs, strict=True)
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain JSON values."""
         return {

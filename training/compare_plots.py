@@ -83,7 +83,7 @@ def _draw_runs(axes: Axes, comparison: Comparison, cost: str) -> list[_Point]:
     if len(comparison.runs) <= _MAX_NAMES:
         return [
             _Point(getattr(run, cost), run.accuracy, _shortened(name), _RUN)
-            for run, name in zip(comparison.runs, comparison.names(), strict=True)
+            for run, name in zip(comparison.runs, comparison.short_names(), strict=True)
         ]
     groups: dict[tuple[str, float], list[float]] = {}
     for run in comparison.runs:

@@ -174,6 +174,15 @@ def test_each_run_has_a_name_of_its_own(tmp_path, monkeypatch, kinds, names):
     assert list(compare(folders).names()) == names
 
 
+def test_a_recipe_is_name_enough_where_one_run_is_of_it(tmp_path):
+    many = [a_run(tmp_path / value, variant=f"mixup={value}") for value in ("0", "1")]
+    one = a_run(tmp_path / "one", recipe="fast", variant="precision=mixed_bfloat16")
+
+    found = compare([*many, one])
+
+    assert sorted(found.short_names()) == ["accurate mixup=0", "accurate mixup=1", "fast"]
+
+
 def test_runs_on_different_splits_say_so(tmp_path):
     same = compare([a_run(tmp_path / "a"), a_run(tmp_path / "b", seed=2)])
     mixed = compare([tmp_path / "a", a_run(tmp_path / "c", chosen_on="Validation", count=2871)])
