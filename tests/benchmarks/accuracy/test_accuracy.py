@@ -1,14 +1,11 @@
 """``fer-edge benchmark accuracy``: figures that can be counted by hand."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from fer_edge.benchmarks import accuracy
 from fer_edge.benchmarks.accuracy import measure_accuracy
 from fer_edge.benchmarks.document import Conditions
-from fer_edge.benchmarks.robustness import DISTORTIONS
 from fer_edge.benchmarks.rules import FULL, QUICK
 from fer_edge.benchmarks.session import Session
 from fer_edge.convert.gate import paired_loss
@@ -16,33 +13,15 @@ from fer_edge.edge.errors import ModelError
 from fer_edge.edge.models import shipped_models
 from fer_edge.training import predictions
 
-from ..conftest import EMOTIONS
-from .accuracy_runs import (
+from ...conftest import EMOTIONS
+from .runs import (
     TINY,
     a_model,
     a_session,
     measured,
     plan_of,
     values,
-    write_converted,
-    write_data,
-    write_master,
 )
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_data(tmp_path)
-
-
-@pytest.fixture
-def keras(tmp_path: Path) -> Path:
-    return write_master(tmp_path)
-
-
-@pytest.fixture
-def model(tmp_path: Path, keras: Path) -> Path:
-    return write_converted(tmp_path, keras)
 
 
 @pytest.fixture
@@ -54,12 +33,6 @@ def all_happy(monkeypatch) -> None:
         return lambda images: np.repeat(np.array(row, np.float32), len(images), axis=0)
 
     monkeypatch.setattr(predictions, "_open_keras", opened)
-
-
-@pytest.fixture(autouse=True)
-def three_distortions(monkeypatch):
-    """One of each kind will do, but where all are asked for."""
-    monkeypatch.setattr(accuracy, "DISTORTIONS", tuple(DISTORTIONS[at] for at in (0, 5, 7)))
 
 
 # --------------------------------------------------------------------------------- figures

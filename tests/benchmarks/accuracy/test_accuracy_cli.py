@@ -6,47 +6,20 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from fer_edge.benchmarks import accuracy
 from fer_edge.benchmarks.accuracy import AccuracyPlan, refuse_seen
 from fer_edge.benchmarks.document import read_document
-from fer_edge.benchmarks.robustness import DISTORTIONS
 from fer_edge.edge.cli import cli
 from fer_edge.edge.errors import DataError, FerEdgeError, ModelError, UsageError
 from fer_edge.edge.models import shipped_models
 from fer_edge.training import predictions
 
-from ..conftest import EMOTIONS, a_contract
-from .accuracy_runs import (
+from ...conftest import EMOTIONS, a_contract
+from .runs import (
     a_model,
     measured,
     plan_of,
     values,
-    write_converted,
-    write_data,
-    write_master,
 )
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    return write_data(tmp_path)
-
-
-@pytest.fixture
-def keras(tmp_path: Path) -> Path:
-    return write_master(tmp_path)
-
-
-@pytest.fixture
-def model(tmp_path: Path, keras: Path) -> Path:
-    return write_converted(tmp_path, keras)
-
-
-@pytest.fixture(autouse=True)
-def three_distortions(monkeypatch):
-    """One of each kind will do, but where all are asked for."""
-    monkeypatch.setattr(accuracy, "DISTORTIONS", tuple(DISTORTIONS[at] for at in (0, 5, 7)))
-
 
 # --------------------------------------------------------------------------------- refused
 

@@ -11,7 +11,7 @@ from fer_edge.benchmarks.session import Session
 from fer_edge.edge.contract_file import embed_contract
 from fer_edge.edge.sidecar import write_sidecar
 
-from ..conftest import EMOTIONS, a_contract, a_row, rows_of_each, tiny_tflite, write_csv, write_zip
+from ...conftest import EMOTIONS, a_contract, a_row, rows_of_each, tiny_tflite, write_csv, write_zip
 
 TINY = a_contract(quantisation={"type": "int8"})
 
