@@ -255,6 +255,7 @@ class HistoryPlot(keras.callbacks.Callback):
         from .plots import save_png
 
         try:
-            save_png(draw_history(self._state.history, self._measure), self._out / "history.png")
+            made = draw_history(self._state.history, self._state.best_epoch, self._measure)
+            save_png(made, self._out / "history.png")
         except OSError as exc:
             print(f"history.png not written: {exc.strerror}", file=sys.stderr)

@@ -6,18 +6,27 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from .plots import SERIES, figure, tidy
 
 
-def draw_history(history: list[dict[str, float]], measure: str = "accuracy") -> Figure:
+def draw_history(
+    history: list[dict[str, float]], kept_epoch: int, measure: str = "accuracy"
+) -> Figure:
     """Loss on the left, accuracy on the right, the learning rate below both.
 
     Args:
         history: Figures an epoch, as in ``checkpoints/state.json``.
+        kept_epoch: The one whose weights the run keeps, from 1; it has a ring.
         measure: What stands in the place of the accuracy, a share; ``val_`` and this is its key for
             the validation, this itself that for the training, if there is one.
     """
     made = figure(1280, 620)
     grid = made.add_gridspec(2, 2, height_ratios=(4, 1))
     epochs = [entry["epoch"] for entry in history]
-    best = max(history, key=lambda entry: entry[f"val_{measure}"])
+    kept = next(entry for entry in history if entry["epoch"] == kept_epoch)
+    said = f"{kept[f'val_{measure}']:.2%} in epoch {kept_epoch}"
+    best = max(entry[f"val_{measure}"] for entry in history)
+    if kept[f"val_{measure}"] == best:
+        said = f"best {said}"
+    else:
+        said = f"kept {said}, best {best:.2%}"
     panels = (
         # The training loss has the smoothing, the votes and the teachers in it.
         ("loss", "Loss", "training, all its terms", "validation, labels alone"),
@@ -25,7 +34,7 @@ def draw_history(history: list[dict[str, float]], measure: str = "accuracy") -> 
             measure,
             measure.replace("_", " ").capitalize(),
             "training, augmented",
-            f"validation, best {best[f'val_{measure}']:.2%} in epoch {best['epoch']:.0f}",
+            f"validation, {said}",
         ),
     )
     for place, (key, title, *names) in enumerate(panels):
@@ -41,8 +50,8 @@ def draw_history(history: list[dict[str, float]], measure: str = "accuracy") -> 
         if key == measure:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
             axes.plot(
-                best["epoch"],
-                best[f"val_{measure}"],
+                kept_epoch,
+                kept[f"val_{measure}"],
                 "o",
                 color=SERIES[1],
                 fillstyle="none",

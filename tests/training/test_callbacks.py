@@ -24,6 +24,7 @@ from fer_edge.training.callbacks import (  # noqa: E402
     SaveState,
 )
 from fer_edge.training.checkpoints import RunState, best_path, checkpoint_path  # noqa: E402
+from fer_edge.training.history_plot import draw_history  # noqa: E402
 from fer_edge.training.recipes import Schedule, with_changes  # noqa: E402
 
 from ..conftest import a_dataset, a_recipe, files_in  # noqa: E402
@@ -293,7 +294,7 @@ def a_history(epochs: int) -> list[dict[str, float]]:
 
 
 def test_the_plot_is_renewed_after_each_epoch(tmp_path):
-    state = RunState(a_history(1))
+    state = RunState(a_history(1), best_epoch=1)
     plot = HistoryPlot(tmp_path, state)
     plot.on_epoch_end(0)
     first = (tmp_path / "history.png").read_bytes()
@@ -309,8 +310,29 @@ def test_the_plot_is_renewed_after_each_epoch(tmp_path):
     assert files_in(tmp_path) == {"history.png"}
 
 
+# Each case: the accuracies of the epochs, the one that is kept, and what the plot says of it.
+KEPT = [
+    ([0.5, 0.625, 0.75], 3, "validation, best 75.00% in epoch 3"),
+    ([0.5, 0.75, 0.625], 2, "validation, best 75.00% in epoch 2"),
+    ([0.5, 0.75, 0.625], 3, "validation, kept 62.50% in epoch 3, best 75.00%"),
+]
+
+
+@pytest.mark.parametrize(("accuracies", "kept", "said"), KEPT)
+def test_the_plot_has_a_ring_around_what_is_kept(accuracies, kept, said):
+    history = a_history(3)
+    for entry, accuracy in zip(history, accuracies, strict=True):
+        entry["val_accuracy"] = accuracy
+
+    axes = draw_history(history, kept).axes[1]
+
+    lines = [line for line in axes.lines if line.get_fillstyle() == "none"]
+    assert [line.get_xydata().tolist() for line in lines] == [[[kept, accuracies[kept - 1]]]]
+    assert said in [text.get_text() for text in axes.get_legend().get_texts()]
+
+
 def test_a_plot_that_cannot_be_written_ends_no_run(tmp_path, capsys):
-    HistoryPlot(tmp_path / "gone", RunState(a_history(2))).on_epoch_end(1)
+    HistoryPlot(tmp_path / "gone", RunState(a_history(2), best_epoch=2)).on_epoch_end(1)
 
     assert "history.png not written: No such file or directory" in capsys.readouterr().err
 
@@ -319,7 +341,7 @@ def test_an_accuracy_that_is_no_number_does_not_break_the_plot(tmp_path):
     history = a_history(3)
     history[1]["accuracy"] = math.nan
 
-    HistoryPlot(tmp_path, RunState(history)).on_epoch_end(2)
+    HistoryPlot(tmp_path, RunState(history, best_epoch=3)).on_epoch_end(2)
 
     assert (tmp_path / "history.png").is_file()
 

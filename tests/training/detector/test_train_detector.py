@@ -147,7 +147,7 @@ def test_hard_negatives_are_those_of_the_last_round(tmp_path):
 
 def test_the_plot_and_the_progress_tell_what_a_detector_is_chosen_by(tmp_path, capsys):
     entry = {"epoch": 1, "loss": 1.0, "val_loss": 1.5, "learning_rate": 0.1}
-    state = RunState([])
+    state = RunState([], best_epoch=1)
     progress = Progress(state.history, 2, 10, "average_precision")
     state.history.append(entry | {"val_average_precision": 0.25, "val_recall": 0.5})
 
