@@ -55,6 +55,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "transfer.head_epochs": (0, 10_000),
     "transfer.fine_tune_rate": _RATE,
     "norm_images": (0, 1_000_000),
+    "sam_radius": (0.0, 10.0),
     "calibration_per_class": _COUNT,
     # NumPy's generators take no negative seed, and Keras keeps it in 32 bits.
     "seed": (0, 2**31 - 1),

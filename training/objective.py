@@ -13,6 +13,7 @@ from keras import layers, ops
 from ..edge.errors import UsageError
 from .dataset_readers import EMOTIONS, SIDE_PX
 from .recipes import Optimiser, Recipe, Schedule
+from .sharpness import SharpnessAware
 from .targets import VOTE_CLASSES
 
 
@@ -103,7 +104,11 @@ def training_model(
         loss_weights["logits"] = 1.0 - settings.teacher_weight
         distil = DistillationLoss(settings.temperature, settings.teacher_weight, name="distil")
         outputs["logits"] = distil(outputs["logits"], taught)
-    model = keras.Model(inputs, outputs, name="teaching")
+    if recipe.sam_radius:
+        model = SharpnessAware(inputs, outputs, name="teaching")
+        model.radius = recipe.sam_radius
+    else:
+        model = keras.Model(inputs, outputs, name="teaching")
     model.compile(
         optimizer=make_optimiser(recipe.optimiser, recipe.schedule, steps, rate),
         loss={name: keras.losses.CategoricalCrossentropy(from_logits=True) for name in outputs},

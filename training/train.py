@@ -284,6 +284,11 @@ def check_arguments(
             f"The recipe {recipe.name} goes on from a trained model: pass it as --start "
             f"MODEL.keras, or take a recipe that begins from nothing."
         )
+    if recipe.sam_radius and keras.backend.backend() == "jax":
+        raise UsageError(
+            "Sharpness-aware steps (sam_radius) are made for TensorFlow and PyTorch; Keras runs on "
+            "jax. Set KERAS_BACKEND to tensorflow or torch, or pass --set sam_radius=0."
+        )
     if run.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingExtraError(
             "--tensorboard needs TensorBoard, which is not installed: `pip install tensorboard`."

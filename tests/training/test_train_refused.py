@@ -57,6 +57,15 @@ def test_a_last_step_needs_something_to_go_on_from(data, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_sharp_steps_are_refused_where_they_cannot_be_made(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(train.keras.backend, "backend", lambda: "jax")
+
+    with pytest.raises(UsageError, match=r"Keras runs on jax\. Set KERAS_BACKEND to tensorflow or"):
+        train.train(data, tmp_path / "run", with_changes(RECIPE, ["sam_radius=0.05"]))
+
+    assert not (tmp_path / "run").exists()
+
+
 def with_label(data, label: int):
     labels = data.labels.copy()
     labels[3] = label

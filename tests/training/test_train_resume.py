@@ -34,7 +34,7 @@ pytestmark = [
 ]
 
 #: Everything that has a state of its own: momentum or Adam's moments, averaged weights, a rate that
-#: is lowered, a second head, dropout, mixing, batch norm; and pieces before whole images.
+#: is lowered, a second head, dropout, mixing, batch norm, sharp steps; pieces before whole images.
 EVERYTHING = with_changes(
     a_recipe(),
     [
@@ -42,6 +42,7 @@ EVERYTHING = with_changes(
         "optimiser.name=adam",
         "average=0.5",
         "norm_images=20",
+        "sam_radius=0.05",
         "peak_rate=0.3",
         "clip_norm=1",
         "weight_decay=0.1",
