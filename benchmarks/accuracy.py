@@ -300,8 +300,9 @@ def _notes(
             )
         elif contract.training_data.get("chosen_on") == plan.split:
             notes.append(
-                f"Epoch and recipe of {contract.name} were chosen on {plan.split}: its accuracy on "
-                f"it is a little too good, the loss by the conversion is not."
+                f"What was chosen in the making of {contract.name} (recipe, seed or epoch) was "
+                f"chosen on {plan.split}: its accuracy on it is a little too good, the loss by the "
+                f"conversion is not."
             )
     return notes
 
