@@ -22,6 +22,7 @@ from .checkpoints import RunState, write_whole
 from .datasets import Dataset
 from .earlier import load_same
 from .finish import Words, finish, training_part
+from .mirror import settle, tie
 from .norms import drawn, measure_norms
 from .recipes import Recipe, check
 
@@ -54,6 +55,8 @@ def average(
     _check_different(models, digests)
     data, choose_on = data.with_validation(seed=recipe.seed)
     network = build_network(recipe)
+    if recipe.mirror:
+        tie(network.layers)
     weights = [load_same(network, path, "model").get_weights() for path in models]
     _make_folder(out, {"recipe": recipe.to_dict(), "averaged": digests})
     network.set_weights(
@@ -62,6 +65,7 @@ def average(
     images = training_part(data, recipe).images
     # Those of the models are of other weights; of their mean they say little.
     measure_norms(network, drawn(images, recipe.norm_images or _NORM_IMAGES, recipe.seed))
+    settle(network)
     made_from = {"left_out_sha256": "", "averaged": digests}
     words = Words(variant=f"mean of {len(models)} models", licence=licence)
     return finish(out, network, recipe, RunState([]), data, choose_on, made_from, words)

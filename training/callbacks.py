@@ -21,6 +21,7 @@ from ..edge.framing import to_float
 from ..edge.records import Image
 from .checkpoints import RunState, best_path, checkpoint_path, write_arrays, write_state
 from .datasets import Dataset
+from .mirror import settle
 from .norms import drawn, measure_norms, norm_statistics
 from .recipes import Recipe, Schedule
 
@@ -122,15 +123,14 @@ class AfterEpoch(keras.callbacks.Callback):
         """Within the block the model is what is saved: averaged, normed, as the recipe asks."""
         model: Any = self.model
         averaged = model.trainable_variables if self._average else []
-        changed = list(averaged)
-        if self._normed_by is not None:
-            changed += norm_statistics(self._network)
+        changed = [*averaged, *norm_statistics(self._network)]
         # Copies: PyTorch's batch norm changes its statistics in place.
         own = [np.array(keras.ops.convert_to_numpy(variable)) for variable in changed]
         if self._average:
             model.optimizer.finalize_variable_values(averaged)
         if self._normed_by is not None:
             measure_norms(self._network, self._normed_by)
+        settle(self._network)
         yield
         for variable, value in zip(changed, own, strict=True):
             variable.assign(value)

@@ -12,6 +12,7 @@ from keras import layers, ops
 
 from ..edge.errors import UsageError
 from .dataset_readers import EMOTIONS, SIDE_PX
+from .mirror import tie
 from .recipes import Optimiser, Recipe, Schedule
 from .sharpness import SharpnessAware
 from .targets import VOTE_CLASSES
@@ -94,6 +95,8 @@ def training_model(
     if settings.ferplus == "head":
         votes = layers.Dense(VOTE_CLASSES, dtype="float32", name="votes")
         outputs["votes"] = votes(answers[1])
+        if recipe.mirror:
+            tie([votes])
         loss_weights["votes"] = settings.ferplus_weight
     taught = None
     if teacher_logits:

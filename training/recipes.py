@@ -146,6 +146,8 @@ class Recipe:
             trials on a slow machine.
         norm_images: Training images over which the statistics of batch norm are measured again
             before each validation (:mod:`.norms`); 0 leaves those of the last steps.
+        mirror: Whether the network answers a face and its mirror image alike, whatever it learns
+            (:mod:`.mirror`).
         sam_radius: Rho of sharpness-aware steps (:mod:`.sharpness`), which cost twice; 0 is none.
         needs_start: Whether it only goes on from a trained model; without one it is refused.
         calibration_per_class: Faces a class kept beside the model for the int8 conversion.
@@ -165,6 +167,7 @@ class Recipe:
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     share: float = 1.0
     norm_images: int = 0
+    mirror: bool = False
     sam_radius: float = 0.0
     needs_start: bool = False
     calibration_per_class: int = 100

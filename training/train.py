@@ -45,6 +45,7 @@ from .datasets import EMOTIONS, Dataset
 from .distill import Teachers
 from .earlier import start_from
 from .finish import Words, finish, training_part
+from .mirror import check_symmetric, draw_symmetric, tie
 from .objective import of_side, training_model
 from .progress import Progress
 from .recipes import Recipe, check
@@ -203,8 +204,12 @@ def prepare_network(recipe: Recipe, run: Run, *, fresh: bool = True) -> keras.Mo
         raise UsageError(
             f"The recipe {recipe.name} has no base that --weights {run.weights} could be for."
         )
+    if recipe.mirror:
+        tie(network.layers)
+        draw_symmetric(network)
     if run.start is not None and fresh:
         start_from(network, run.start)
+        check_symmetric(network, f"The start {run.start}")
     return network
 
 

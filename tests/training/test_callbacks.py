@@ -42,6 +42,7 @@ class FakeNetwork:
 
     def __init__(self):
         self.weights = [keras.Variable(np.zeros(2, np.float32))]
+        self.layers: list = []
         self.right = 0
 
     def predict(self, faces, **_options):

@@ -13,6 +13,7 @@ TRANSFER = ("vgg16", "resnet50", "resnet50v2", "mobilenetv2", "efficientnet-b0")
 SCRATCH = (
     "accurate",
     "accurate-last",
+    "accurate-mirror",
     "teacher-mild",
     "teacher-camera",
     "teacher-residual",
