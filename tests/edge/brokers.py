@@ -127,6 +127,9 @@ class Ear:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        # It closes its pair of sockets as it is deleted. In a ring with this one, which its
+        # callbacks make, the garbage collector may come to the sockets first, in some other test.
+        del self._client
 
 
 def need_mosquitto() -> None:
