@@ -22,7 +22,7 @@ from .checkpoints import RunState, write_whole
 from .datasets import Dataset
 from .earlier import load_same
 from .finish import Words, finish, training_part
-from .mirror import settle, tie
+from .mirror import check_symmetric, settle, tie
 from .norms import drawn, measure_norms
 from .recipes import Recipe, check
 
@@ -46,7 +46,8 @@ def average(
         The contract of ``out/model.keras``.
 
     Raises:
-        UsageError: Fewer than two models, the same one twice, or ``out`` holds something.
+        UsageError: Fewer than two models, the same one twice, one that is not symmetric where the
+            recipe says ``mirror``, or ``out`` holds something.
         ModelError: A model is missing, damaged or of another network.
         DataError: The data has no Training rows.
     """
@@ -57,7 +58,7 @@ def average(
     network = build_network(recipe)
     if recipe.mirror:
         tie(network.layers)
-    weights = [load_same(network, path, "model").get_weights() for path in models]
+    weights = [_weights(network, path) for path in models]
     _make_folder(out, {"recipe": recipe.to_dict(), "averaged": digests})
     network.set_weights(
         [np.mean(each, axis=0, dtype=np.float64) for each in zip(*weights, strict=True)]
@@ -69,6 +70,13 @@ def average(
     made_from = {"left_out_sha256": "", "averaged": digests}
     words = Words(variant=f"mean of {len(models)} models", licence=licence)
     return finish(out, network, recipe, RunState([]), data, choose_on, made_from, words)
+
+
+def _weights(network: Any, path: Path) -> list[np.ndarray]:
+    weights = load_same(network, path, "model").get_weights()
+    network.set_weights(weights)
+    check_symmetric(network, f"The model {path}")
+    return weights
 
 
 def _check_different(models: Sequence[Path], digests: Sequence[str]) -> None:

@@ -171,11 +171,13 @@ def test_going_on_and_the_mean_stay_alike(trained, tmp_path):
 # --------------------------------------------------------------------------------------- refused
 
 
-def test_weights_that_are_not_symmetric_are_no_start(tmp_path):
+def test_weights_that_are_not_symmetric_are_neither_gone_on_from_nor_averaged(trained, tmp_path):
     other = a_run(tmp_path / "other", "mirror=false")
 
-    with pytest.raises(UsageError, match=r"was not trained with mirror=true .*; expected one that"):
+    with pytest.raises(UsageError, match=r"The start .* was not trained with mirror=true"):
         a_run(tmp_path / "run", start=other)
+    with pytest.raises(UsageError, match=r"The model .*other.* was not trained with mirror=true"):
+        average(some_data(), tmp_path / "run", RECIPE, [trained, other])
 
     assert not (tmp_path / "run").exists()
 
