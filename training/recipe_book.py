@@ -34,6 +34,15 @@ _MILD = Augmentation(
     erase=0.0,
     camera=0.25,
 )
+# Turned heads, wide boxes and odd light, too.
+_FULLER = replace(
+    _MILD,
+    rotate_deg=15.0,
+    zoom=(0.8, 1.1),
+    brightness=25.0,
+    contrast=(0.75, 1.3),
+    erase=0.1,
+)
 
 _RESIDUAL = {"stem": 32, "widths": [64, 128, 192], "blocks": [2, 2, 2], "dropout": 0.3}
 _MILD_RESIDUAL = {**_RESIDUAL, "dropout": 0.2}
@@ -64,14 +73,7 @@ _BOOK = (
         options=_MILD_RESIDUAL,
         # What the long step before had little of: turned heads, wide boxes, odd light. Short and
         # at a low rate, so that nothing that it knows is lost.
-        augmentation=replace(
-            _MILD,
-            rotate_deg=15.0,
-            zoom=(0.8, 1.1),
-            brightness=25.0,
-            contrast=(0.75, 1.3),
-            erase=0.1,
-        ),
+        augmentation=_FULLER,
         # Half of the smoothing, which made it too modest where it is nearly always right.
         targets=replace(_VOTES, label_smoothing=0.05, teacher_weight=0.4),
         optimiser=Optimiser(average=0.998),
@@ -86,15 +88,7 @@ _BOOK = (
         summary="as accurate, alike for mirror images",
         network="residual",
         options={**_MILD_RESIDUAL, "pool": True},
-        augmentation=replace(
-            _MILD,
-            flip=0.0,
-            rotate_deg=15.0,
-            zoom=(0.8, 1.1),
-            brightness=25.0,
-            contrast=(0.75, 1.3),
-            erase=0.1,
-        ),
+        augmentation=replace(_FULLER, flip=0.0),
         targets=replace(_VOTES, label_smoothing=0.05, teacher_weight=0.4),
         optimiser=Optimiser(average=0.998),
         schedule=Schedule(epochs=80, peak_rate=0.1, keep="last"),

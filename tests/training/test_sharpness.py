@@ -1,9 +1,6 @@
 """Sharpness-aware steps: those of NumPy where the gradient is known, and what they leave alone."""
 
 import os
-import subprocess
-import sys
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -12,6 +9,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras", reason="needs the extra [train]")
 
 from fer_edge.training.sharpness import SharpnessAware  # noqa: E402
+
+from .torch_process import needs_torch, run_on_torch  # noqa: E402
 
 RADIUS, RATE = 0.3, 0.1
 RNG = np.random.default_rng(1)
@@ -90,19 +89,6 @@ def test_where_there_is_no_slope_it_stays():
     assert np.all(model.get_weights()[0] == 0)
 
 
-@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+@needs_torch
 def test_pytorch_steps_alike():
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"from {__name__} import *; check_the_step(); check_the_statistics(); print('alike')",
-        ],
-        env={**os.environ, "KERAS_BACKEND": "torch"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert done.stdout.endswith("alike\n"), done.stderr
+    run_on_torch(f"from {__name__} import *\ncheck_the_step()\ncheck_the_statistics()")

@@ -1,14 +1,10 @@
 """PyTorch's own batch norm: the same answers, gradients and moving statistics as Keras's."""
 
-import os
-import subprocess
-import sys
-from importlib.util import find_spec
-
 import keras
-import pytest
 
 from fer_edge.training.torch_norm import native_batch_norm
+
+from .torch_process import needs_torch, run_on_torch
 
 COMPARE = """
 import keras, numpy as np, torch
@@ -38,22 +34,12 @@ def run(native):
 
 for mine, theirs in zip(run(True), run(False), strict=True):
     assert np.allclose(mine, theirs, rtol=2e-3, atol=2e-4), np.abs(mine - theirs).max()
-print("equal")
 """
 
 
-@pytest.mark.skipif(find_spec("torch") is None, reason="PyTorch is not installed")
+@needs_torch
 def test_it_does_what_keras_does():
-    done = subprocess.run(
-        [sys.executable, "-c", COMPARE],
-        env={**os.environ, "KERAS_BACKEND": "torch"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert done.stdout.endswith("equal\n"), done.stderr
+    run_on_torch(COMPARE)
 
 
 def test_another_backend_is_left_alone():
