@@ -109,8 +109,9 @@ def reliability_figure(calibration: Calibration) -> Figure:
     width = calibration.bins[0].high - calibration.bins[0].low
     tidy(upper, title="Right when sure", y="share named right")
     upper.plot([0, 1], [0, 1], color="black", linewidth=1.2, linestyle="dotted")
+    # Left of the first bin that a largest of seven probabilities can fill.
     upper.annotate(
-        "as sure as right", (0.2, 0.215), fontsize=FONT_SIZE - 1, ha="right", va="bottom"
+        "as sure as right", (0.125, 0.14), fontsize=FONT_SIZE - 1, ha="right", va="bottom"
     )
     upper.bar(
         [(item.low + item.high) / 2 for item in full],
@@ -132,7 +133,10 @@ def reliability_figure(calibration: Calibration) -> Figure:
     upper.set_xlim(0, 1)
     upper.set_ylim(0, 1)
     upper.yaxis.set_major_formatter(PercentFormatter(1.0))
-    upper.legend(fontsize=FONT_SIZE - 1, loc="upper left", frameon=False)
+    # Above the axes: a bin of few images may reach up anywhere.
+    upper.legend(
+        fontsize=FONT_SIZE - 1, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False
+    )
     tidy(lower, x="confidence: probability of the named class", y="images")
     counts = [item.count for item in calibration.bins]
     bars = lower.bar(middles, counts, width=width * 0.92, color=SERIES[6])
