@@ -121,10 +121,17 @@ def _variables(layer: Any) -> list[tuple[Any, Symmetric]]:
         return [(each, Symmetric([0])) for each in layer.weights]
     if isinstance(layer, layers.Dense):
         return [(layer.kernel, Symmetric([0]))]
-    pools = isinstance(layer, layers.MaxPooling2D) and layer.pool_size == layer.strides
-    if pools or isinstance(layer, _SYMMETRIC):
+    if isinstance(layer, _SYMMETRIC) or _pools_evenly(layer):
         return []
     raise UsageError(
         f"mirror=true cannot tie the layer {layer.name} ({type(layer).__name__}): expected a "
-        f"residual network that enters its stages by pooling (--set options.pool=true)."
+        f"network that enters its stages by pooling of even sides, as the recipe accurate-mirror."
     )
+
+
+def _pools_evenly(layer: Any) -> bool:
+    """Whether it pools all columns: one left out is on the other side of the mirror image."""
+    if not isinstance(layer, layers.MaxPooling2D) or layer.pool_size != layer.strides:
+        return False
+    pixels: Any = layer.input
+    return pixels.shape[2] % layer.pool_size[1] == 0

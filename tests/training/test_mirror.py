@@ -184,7 +184,11 @@ def test_weights_that_are_not_symmetric_are_neither_gone_on_from_nor_averaged(tr
 
 REFUSED = [
     ({**OPTIONS, "stem": 5}, "makes pairs of channels, and stem_conv has 5; expected even"),
-    ({**OPTIONS, "pool": False}, r"cannot tie the layer stage1a1_conv .*options\.pool=true"),
+    ({**OPTIONS, "pool": False}, "cannot tie the layer stage1a1_conv .*the recipe accurate-mirror"),
+    (
+        {**OPTIONS, "widths": [2] * 5, "blocks": [1] * 5},
+        r"cannot tie the layer pool5 \(MaxPooling2D\).*of even sides",
+    ),
 ]
 
 
