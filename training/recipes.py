@@ -148,7 +148,7 @@ class Recipe:
             before each validation (:mod:`.norms`); 0 leaves those of the last steps.
         mirror: Whether the network answers a face and its mirror image alike, whatever it learns
             (:mod:`.mirror`).
-        sam_radius: Rho of sharpness-aware steps (:mod:`.sharpness`), which cost twice; 0 is none.
+        sam_radius: Rho of sharpness-aware steps (:mod:`.sharpness`), of twice the work; 0 is none.
         needs_start: Whether it only goes on from a trained model; without one it is refused.
         calibration_per_class: Faces a class kept beside the model for the int8 conversion.
         seed: Of the weights, the order, the augmentation and the dropout.

@@ -2,8 +2,8 @@
 
 Foret, Kleiner, Mobahi and Neyshabur, ICLR 2021 (arXiv:2010.01412), algorithm 1: climb from the
 weights by a distance rho along the gradient of the batch, and step from where they were by the
-gradient found up there. Wrong labels are learnt by heart less (their section 3.3). A step costs
-twice as much.
+gradient found up there. Wrong labels are learnt by heart less (their section 3.3). Each step
+goes through the network twice, forwards and backwards.
 """
 
 from collections.abc import Callable, Iterator, Sequence
