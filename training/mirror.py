@@ -10,7 +10,7 @@ saved is an ordinary network, as large as without; half of its weights follow fr
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -44,7 +44,7 @@ class Symmetric:
 
     def __call__(self, value: Any) -> Any:
         """Take and return an array or tensor of any shape."""
-        other: Any = ops.convert_to_tensor(value)
+        value = other = cast(Any, ops.convert_to_tensor(value))
         for axis in self.partners:
             other = ops.roll(other, other.shape[axis] // 2, axis)
         for axis in self.mirrored:

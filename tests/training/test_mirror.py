@@ -27,6 +27,7 @@ from fer_edge.training.recipes import with_changes  # noqa: E402
 
 from ..conftest import a_dataset, a_recipe  # noqa: E402
 from ..convert.conftest import patterned_faces, write_faces  # noqa: E402
+from .torch_process import needs_torch, run_on_torch  # noqa: E402
 
 # Keras 3.15 writes its variables to HDF5 through an __array__ of before NumPy 2.
 pytestmark = [
@@ -159,13 +160,23 @@ def test_int8_is_alike_to_the_last_bit(trained, tmp_path):
     assert len(np.unique(found, axis=0)) > 1
 
 
-def test_going_on_and_the_mean_stay_alike(trained, tmp_path):
-    again = a_run(tmp_path / "again", "seed=2", start=trained)
+def check_going_on(folder: Path, trained: Path) -> None:
+    again = a_run(folder / "again", "seed=2", start=trained)
 
-    average(some_data(), tmp_path / "mean", RECIPE, [trained, again])
+    average(some_data(), folder / "mean", RECIPE, [trained, again])
 
     assert_alike(load(again))
-    assert_alike(load(tmp_path / "mean/model.keras"))
+    assert_alike(load(folder / "mean/model.keras"))
+
+
+def test_going_on_and_the_mean_stay_alike(trained, tmp_path):
+    check_going_on(tmp_path, trained)
+
+
+@needs_torch
+def test_pytorch_runs_stay_alike(tmp_path):
+    folder = f"Path({str(tmp_path)!r})"
+    run_on_torch(f"from {__name__} import *\ncheck_going_on({folder}, a_run({folder} / 'run'))")
 
 
 # --------------------------------------------------------------------------------------- refused
