@@ -47,7 +47,7 @@ TYPICAL_GAPS = {
 #: emotion lead "neutral" by more than this, and do not fall behind it whatever the profile.
 MOST = 1.5
 #: How much people differ in a gap at rest, as a standard deviation. It is an assumption: half of
-#: the variance among neutral faces of PublicTest (1.57 squared of the two models then, 1.71 and
+#: the variance among neutral faces of PublicTest (1.57 squared of the two models then, 1.68 and
 #: 1.62 of those that ship now), the other half the pictures'.
 PEOPLE_SD = 1.1
 _NAME = re.compile(r"\w[\w-]{0,31}")

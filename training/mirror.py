@@ -125,7 +125,7 @@ def _variables(layer: Any) -> list[tuple[Any, Symmetric]]:
         return []
     raise UsageError(
         f"mirror=true cannot tie the layer {layer.name} ({type(layer).__name__}): expected a "
-        f"network that enters its stages by pooling of even sides, as the recipe accurate-mirror."
+        f"network that enters its stages by pooling of even sides, as the recipe accurate."
     )
 
 

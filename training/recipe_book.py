@@ -46,6 +46,9 @@ _FULLER = replace(
 
 _RESIDUAL = {"stem": 32, "widths": [64, 128, 192], "blocks": [2, 2, 2], "dropout": 0.3}
 _MILD_RESIDUAL = {**_RESIDUAL, "dropout": 0.2}
+_SYMMETRIC_RESIDUAL = {**_MILD_RESIDUAL, "pool": True}
+# For networks that answer mirror images alike.
+_FULLER_TIED = replace(_FULLER, flip=0.0)
 # Most of the multiply-adds at 12x12, where a channel costs a quarter of what it does at 24x24 and
 # still sees mouth and eyes apart.
 _SMALL_RESIDUAL = {"stem": 16, "widths": [32, 48, 96], "blocks": [1, 2, 1]}
@@ -54,6 +57,36 @@ _BOOK = (
     Recipe(
         name="accurate",
         summary="ours, the default: residual, under 2 MB",
+        network="residual",
+        options=_SYMMETRIC_RESIDUAL,
+        # The tied kernels learn less by heart, and mirrored images would teach them nothing.
+        augmentation=_FULLER_TIED,
+        targets=replace(_VOTES, label_smoothing=0.05, teacher_weight=0.4),
+        optimiser=Optimiser(average=0.998),
+        schedule=Schedule(epochs=80, peak_rate=0.1, keep="last"),
+        crops=Crops(crop_share=0.75),
+        norm_images=6400,
+        mirror=True,
+    ),
+    Recipe(
+        name="accurate-last",
+        summary="the last step of ours, from accurate",
+        network="residual",
+        options=_SYMMETRIC_RESIDUAL,
+        augmentation=_FULLER_TIED,
+        targets=replace(_VOTES, label_smoothing=0.05, teacher_weight=0.4),
+        optimiser=Optimiser(average=0.998),
+        # At a low rate, so that nothing that it knows is lost and several runs end in one valley.
+        # The last epoch: the first is hardly changed, and as likely to be the luckiest.
+        schedule=Schedule(epochs=12, peak_rate=0.02, warmup_epochs=0.5, keep="last"),
+        crops=Crops(crop_share=0.5),
+        norm_images=6400,
+        needs_start=True,
+        mirror=True,
+    ),
+    Recipe(
+        name="teacher-pieces",
+        summary="a teacher of ours, from teacher-mild",
         network="residual",
         options=_MILD_RESIDUAL,
         # The steps before knew but three of four Training images: held back too much, not too
@@ -64,43 +97,11 @@ _BOOK = (
         optimiser=Optimiser(average=0.998),
         schedule=Schedule(epochs=80, peak_rate=0.06, warmup_epochs=1.0),
         crops=Crops(crop_share=0.75),
-        norm_images=6400,
-    ),
-    Recipe(
-        name="accurate-last",
-        summary="the last step of ours, from accurate",
-        network="residual",
-        options=_MILD_RESIDUAL,
-        # What the long step before had little of: turned heads, wide boxes, odd light. Short and
-        # at a low rate, so that nothing that it knows is lost.
-        augmentation=_FULLER,
-        # Half of the smoothing, which made it too modest where it is nearly always right.
-        targets=replace(_VOTES, label_smoothing=0.05, teacher_weight=0.4),
-        optimiser=Optimiser(average=0.998),
-        # The last epoch: the first is hardly changed, and as likely to be the luckiest.
-        schedule=Schedule(epochs=12, peak_rate=0.02, warmup_epochs=0.5, keep="last"),
-        crops=Crops(crop_share=0.5),
-        norm_images=6400,
         needs_start=True,
     ),
     Recipe(
-        name="accurate-mirror",
-        summary="as accurate, alike for mirror images",
-        network="residual",
-        options={**_MILD_RESIDUAL, "pool": True},
-        # From nothing, with all that accurate and its last step learn: half as many free weights
-        # learn less by heart, and mirrored images would teach them nothing.
-        augmentation=replace(_FULLER, flip=0.0),
-        targets=replace(_VOTES, label_smoothing=0.05, teacher_weight=0.4),
-        optimiser=Optimiser(average=0.998),
-        schedule=Schedule(epochs=80, peak_rate=0.1, keep="last"),
-        crops=Crops(crop_share=0.75),
-        norm_images=6400,
-        mirror=True,
-    ),
-    Recipe(
         name="teacher-mild",
-        summary="what accurate starts from: residual",
+        summary="what teacher-pieces starts from: residual",
         network="residual",
         options=_MILD_RESIDUAL,
         # The last epochs see faces nearly as they are: what held the network back from learning

@@ -195,7 +195,7 @@ def test_weights_that_are_not_symmetric_are_neither_gone_on_from_nor_averaged(tr
 
 REFUSED = [
     ({**OPTIONS, "stem": 5}, "makes pairs of channels, and stem_conv has 5; expected even"),
-    ({**OPTIONS, "pool": False}, "cannot tie the layer stage1a1_conv .*the recipe accurate-mirror"),
+    ({**OPTIONS, "pool": False}, "cannot tie the layer stage1a1_conv .*the recipe accurate"),
     (
         {**OPTIONS, "widths": [2] * 5, "blocks": [1] * 5},
         r"cannot tie the layer pool5 \(MaxPooling2D\).*of even sides",
@@ -216,7 +216,7 @@ def test_networks_that_cannot_be_tied_are_refused_before_a_folder_is_made(
 
 
 def test_the_recipe_is_one_that_can_be_tied():
-    recipe = find_recipe("accurate-mirror")
+    recipe = find_recipe("accurate")
 
     tie(build_network(recipe).layers)
 

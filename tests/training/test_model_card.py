@@ -30,9 +30,9 @@ CHANGES = ["epochs=90", "seed=2", "zoom=0.7,1.2", "keep=last"]
 
 def a_report(folder, **changes) -> Report:
     """An evaluation of a model that was made in every way there is, with this changed in it."""
-    recipe = with_changes(find_recipe("accurate"), CHANGES).to_dict()
+    recipe = with_changes(find_recipe("teacher-pieces"), CHANGES).to_dict()
     fields = {
-        "name": "accurate",
+        "name": "teacher-pieces",
         "recipe": {**recipe, "best_epoch": 77},
         "training_data": DATA,
         "calibration": {"count": 504},
@@ -53,10 +53,10 @@ def test_the_card_of_a_model(tmp_path):
 
     # Each from the contract or the evaluation.
     for said in (
-        "# Model card: accurate",
+        "# Model card: teacher-pieces",
         "| size | 1.97 MB int8, 1,905,895 parameters, 196.3 million multiply-adds a face |",
         "FER-2013 (28,709 Training images) and the FER+ votes",
-        "recipe `accurate`; started from an earlier model's weights; taught by 2 other "
+        "recipe `teacher-pieces`; started from an earlier model's weights; taught by 2 other "
         "models; 90 epochs of sgd, cosine; seed 2; epoch 77, the last, whatever it reached",
         "ranges from 504 Training faces; costs -0.03 points of PublicTest (-0.28 to 0.23)",
         "| licence | CC-BY-NC-4.0 |",
@@ -83,15 +83,15 @@ def test_the_command_that_repeats_it_holds_what_was_changed(tmp_path):
 
     command = text.partition("```\n")[2].partition("\nfer-edge convert")[0]
     assert " ".join(command.replace("\\\n", " ").split()) == (
-        "fer-edge train --recipe accurate --data fer2013.csv --votes fer2013new.csv "
+        "fer-edge train --recipe teacher-pieces --data fer2013.csv --votes fer2013new.csv "
         "--start EARLIER.keras --teacher-logits TEACHER0.npz --teacher-logits TEACHER1.npz "
         "--set augmentation.zoom=0.7,1.2 --set schedule.epochs=90 --set schedule.keep=last "
-        "--set seed=2 --out runs/accurate"
+        "--set seed=2 --out runs/teacher-pieces"
     )
 
 
 def test_an_epoch_that_was_chosen_is_told_so(tmp_path):
-    recipe = {**find_recipe("accurate").to_dict(), "best_epoch": 64}
+    recipe = {**find_recipe("teacher-pieces").to_dict(), "best_epoch": 64}
 
     text = model_card(a_report(tmp_path, recipe=recipe), 1)
 
@@ -106,9 +106,9 @@ def test_a_mean_of_models_is_repeated_by_averaging_them(tmp_path):
     assert "| training | the mean of the weights of 2 models of this network; chosen on" in text
     command = text.partition("```\n")[2].partition("\nfer-edge convert")[0]
     assert " ".join(command.replace("\\\n", " ").split()) == (
-        "fer-edge average MODEL0.keras MODEL1.keras --recipe accurate --data fer2013.csv "
+        "fer-edge average MODEL0.keras MODEL1.keras --recipe teacher-pieces --data fer2013.csv "
         "--set augmentation.zoom=0.7,1.2 --set schedule.epochs=90 --set schedule.keep=last "
-        "--set seed=2 --out runs/accurate"
+        "--set seed=2 --out runs/teacher-pieces"
     )
     assert "The averaged models have the SHA-256 `121212121212…`, `343434343434…`." in text
     assert "teachers" not in text
@@ -118,7 +118,7 @@ def test_a_recipe_that_nobody_knows_repeats_without_changes(tmp_path):
     text = model_card(a_report(tmp_path, recipe={"name": "my-own"}), 1)
 
     assert "fer-edge train --recipe my-own" in text
-    assert "    --name accurate" in text, "which is not that of the recipe"
+    assert "    --name teacher-pieces" in text, "which is not that of the recipe"
     assert "--set" not in text
 
 
