@@ -10,7 +10,7 @@ saved is an ordinary network, as large as without; half of its weights follow fr
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import keras
 import numpy as np
@@ -44,12 +44,13 @@ class Symmetric:
 
     def __call__(self, value: Any) -> Any:
         """Take and return an array or tensor of any shape."""
-        value = other = cast(Any, ops.convert_to_tensor(value))
+        tensor: Any = ops.convert_to_tensor(value)
+        other: Any = tensor
         for axis in self.partners:
             other = ops.roll(other, other.shape[axis] // 2, axis)
         for axis in self.mirrored:
             other = ops.flip(other, axis)
-        return (value + other) / 2
+        return (tensor + other) / 2
 
 
 def tie(network_layers: Iterable[Any]) -> None:
