@@ -66,7 +66,17 @@ def load_same(network: keras.Model, path: Path, role: str) -> keras.Model:
             f"where the recipe has {len(ours)}, and {name} of shape {shape} is the first that "
             f"fits none. Expected a model of the same network and options."
         )
+    # Of the same weights, but entered by strides in the place of pooling.
+    if _steps(earlier) != _steps(network):
+        raise ModelError(
+            f"{path} is of another network than the recipe's: its layers step over pixels "
+            f"elsewhere. Expected a model of the same network and options."
+        )
     return earlier
+
+
+def _steps(network: Any) -> list[tuple[str, str]]:
+    return [(each.name, str(each.strides)) for each in network.layers if hasattr(each, "strides")]
 
 
 def start_from(network: keras.Model, path: Path) -> None:

@@ -59,7 +59,7 @@ _BOOK = (
         summary="ours, the default: residual, under 2 MB",
         network="residual",
         options=_SYMMETRIC_RESIDUAL,
-        # The tied kernels learn less by heart, and mirrored images would teach them nothing.
+        # From nothing, as its weights have to be symmetric; mirrored images would teach it nothing.
         augmentation=_FULLER_TIED,
         targets=replace(_VOTES, label_smoothing=0.05, teacher_weight=0.4),
         optimiser=Optimiser(average=0.998),

@@ -15,7 +15,7 @@ keras = pytest.importorskip("keras", reason="needs the extra [train]")
 from fer_edge.convert.calibration import load_calibration  # noqa: E402
 from fer_edge.convert.quantize import convert  # noqa: E402
 from fer_edge.convert.source import load_source  # noqa: E402
-from fer_edge.edge.errors import UsageError  # noqa: E402
+from fer_edge.edge.errors import ModelError, UsageError  # noqa: E402
 from fer_edge.edge.framing import to_float  # noqa: E402
 from fer_edge.edge.runtime import load_network  # noqa: E402
 from fer_edge.training import train  # noqa: E402
@@ -191,6 +191,14 @@ def test_weights_that_are_not_symmetric_are_neither_gone_on_from_nor_averaged(tr
         average(some_data(), tmp_path / "run", RECIPE, [trained, other])
 
     assert not (tmp_path / "run").exists()
+
+
+def test_a_network_that_steps_elsewhere_is_another_one_though_its_weights_fit(tmp_path):
+    changes = ("mirror=false", "options.stem=2")
+    pooled = a_run(tmp_path / "pooled", *changes)
+
+    with pytest.raises(ModelError, match=r"its layers step over pixels elsewhere"):
+        a_run(tmp_path / "run", *changes, "options.pool=false", start=pooled)
 
 
 REFUSED = [
