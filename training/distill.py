@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -37,14 +38,18 @@ class Teachers:
 
         return tuple(file_sha256(path) for path in (*self.models, *self.logits))
 
-    def networks(self) -> list[keras.Model]:
+    def networks(self, policy: str = "float32") -> list[keras.Model]:
         """Load the teachers.
+
+        Args:
+            policy: The dtype policy that they compute in, but for their logits, whatever the one
+                was that they were saved with.
 
         Raises:
             ModelError: One is missing or damaged, or has other labels, another order of them,
                 another input or probabilities as its output.
         """
-        return [load_earlier(path, "teacher") for path in self.models]
+        return [_under(policy, load_earlier(path, "teacher")) for path in self.models]
 
     def read_logits(self, training: Dataset, data_sha256: str) -> NDArray[np.float32] | None:
         """The teachers' logits for these images, float32 ``(teachers, n, 7)``; None without a file.
@@ -55,6 +60,21 @@ class Teachers:
         if not self.logits:
             return None
         return np.stack([_read(path, training, data_sha256) for path in self.logits])
+
+
+def _under(policy: str, teacher: keras.Model) -> keras.Model:
+    """The same network with the same weights, which computes under a dtype policy."""
+    logits = teacher.layers[-1].name
+
+    def renewed(layer: Any) -> Any:
+        config = layer.get_config()
+        return layer.__class__.from_config(
+            config if layer.name == logits else {**config, "dtype": policy}
+        )
+
+    copy = keras.models.clone_model(teacher, clone_function=renewed, recursive=True)
+    copy.set_weights(teacher.get_weights())
+    return copy
 
 
 def _read(path: Path, training: Dataset, data_sha256: str) -> NDArray[np.float32]:

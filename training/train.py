@@ -184,7 +184,7 @@ class Lessons:
 
 def prepare_lessons(training: Dataset, recipe: Recipe, run: Run, data_sha256: str) -> Lessons:
     """The batches and the teachers of a run."""
-    teachers = tuple(run.teachers.networks())
+    teachers = tuple(run.teachers.networks(recipe.precision))
     logits = run.teachers.read_logits(training, data_sha256)
     targets = make_targets(training, recipe.targets, logits)
     return Lessons(Batches(training, targets, recipe), teachers, logits is not None)

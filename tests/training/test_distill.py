@@ -136,6 +136,21 @@ def test_a_run_is_not_resumed_with_another_teacher(data, taught, teachers):
         train.train(data, taught[0], RECIPE, run, resume=True)
 
 
+def test_a_teacher_computes_in_the_precision_of_the_run_and_answers_alike(data, teachers):
+    (alone,) = Teachers(teachers[:1]).networks()
+    (beside,) = Teachers(teachers[:1]).networks("mixed_bfloat16")
+    pixels = to_float(data.images[:8])
+
+    theirs = {layer.name: layer.compute_dtype for layer in beside.layers[1:]}
+    assert theirs.pop("logits") == "float32"
+    assert set(theirs.values()) == {"bfloat16"}
+    assert {weight.dtype for weight in beside.weights} == {"float32"}
+    assert alone.layers[-2].compute_dtype == "float32"
+    answers = [model.predict(pixels, verbose=0) for model in (alone, beside)]
+    assert not np.array_equal(*answers)
+    np.testing.assert_allclose(*answers, atol=0.02 * np.abs(answers[0]).max())
+
+
 # Each case: what a teacher is and says, and why it is refused.
 REFUSED = [
     ({"labels": EMOTIONS[::-1]}, "names its classes .*'neutral', 'surprise'.*in this order"),
