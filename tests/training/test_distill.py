@@ -138,7 +138,9 @@ def test_a_run_is_not_resumed_with_another_teacher(data, taught, teachers):
 
 def test_a_teacher_computes_in_the_precision_of_the_run_and_answers_alike(data, teachers):
     (alone,) = Teachers(teachers[:1]).networks()
-    (beside,) = Teachers(teachers[:1]).networks("mixed_bfloat16")
+    run = train.Run(teachers=Teachers(teachers[:1]))
+    recipe = with_changes(RECIPE, ["precision=mixed_bfloat16"])
+    (beside,) = train.prepare_lessons(data.split("Training"), recipe, run, data.digest).teachers
     pixels = to_float(data.images[:8])
 
     theirs = {layer.name: layer.compute_dtype for layer in beside.layers[1:]}
