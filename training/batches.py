@@ -95,6 +95,12 @@ class EpochStart(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Shuffle the images, and put every dropout where an uninterrupted run would have it."""
         self._batches.begin(epoch)
+        if keras.backend.backend() == "torch":
+            # Keras leaves an unseeded dropout to PyTorch's own, which draws from the one
+            # generator of the process and not from the layer's.
+            import torch  # pyright: ignore[reportMissingImports]
+
+            torch.manual_seed(int(np.random.SeedSequence([self._seed, epoch]).generate_state(1)[0]))
         for place, layer in enumerate(self._dropouts):
             if layer.rate > 0:
                 # A seed each: two layers with the same one would drop the same units.

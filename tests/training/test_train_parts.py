@@ -232,6 +232,22 @@ def test_dropout_begins_each_epoch_where_the_seed_says(training):
     assert first != states(CUSTOM, 2, 3, training)
 
 
+def test_what_is_dropped_depends_on_the_epoch_alone_on_every_backend(training):
+    """PyTorch keeps its chance in the process and not in the layers."""
+    network = build_network(CUSTOM)
+    start = EpochStart(batches_of(training, CUSTOM), network, 1)
+    pixels = np.full((4, 48, 48, 1), 100, np.float32)
+
+    def in_training(epoch: int) -> np.ndarray:
+        start.on_epoch_begin(epoch)
+        return keras.ops.convert_to_numpy(network(pixels, training=True))
+
+    first = in_training(3)
+
+    assert not np.array_equal(first, in_training(4))
+    assert np.array_equal(first, in_training(3))
+
+
 def test_two_dropouts_of_a_net_do_not_drop_the_same_units(training):
     found = states(CUSTOM, 1, 3, training)
 
@@ -278,7 +294,7 @@ def test_a_network_takes_raw_pixels_and_ends_in_logits(network):
     assert made.output_shape == (None, 7)
     assert made.get_layer("scale").scale == pytest.approx(1 / 255)
     assert made.get_layer("logits") is made.layers[-1]
-    answer = np.array(made(np.full((2, 48, 48, 1), 255, np.float32)))
+    answer = keras.ops.convert_to_numpy(made(np.full((2, 48, 48, 1), 255, np.float32)))
     assert np.isfinite(answer).all()
 
 
