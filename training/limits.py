@@ -14,6 +14,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "options.stem": (1, 4096),
     "options.widths": (1, 4096),
     "options.blocks": (1, 8),
+    "options.inner": (0, 4096),
     "options.dense": (0, 65_536),
     "options.dropout": (0.0, 0.95),
     "options.input_px": (32, 1024),

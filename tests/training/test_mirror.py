@@ -37,7 +37,14 @@ pytestmark = [
     ),
 ]
 
-OPTIONS = {"stem": 4, "widths": [4, 6], "blocks": [1, 2], "dropout": 0.3, "pool": True}
+OPTIONS = {
+    "stem": 4,
+    "widths": [4, 6],
+    "blocks": [1, 2],
+    "inner": [0, 4],
+    "dropout": 0.3,
+    "pool": True,
+}
 #: All that learns or is averaged on the way: momentum, decay, a second head, averages of steps.
 RECIPE = with_changes(
     a_recipe(network="residual", options=OPTIONS, mirror=True),
@@ -205,7 +212,7 @@ REFUSED = [
     ({**OPTIONS, "stem": 5}, "makes pairs of channels, and stem_conv has 5; expected even"),
     ({**OPTIONS, "pool": False}, "cannot tie the layer stage1a1_conv .*the recipe accurate"),
     (
-        {**OPTIONS, "widths": [2] * 5, "blocks": [1] * 5},
+        {**OPTIONS, "widths": [2] * 5, "blocks": [1] * 5, "inner": [0] * 5},
         r"cannot tie the layer pool5 \(MaxPooling2D\).*of even sides",
     ),
 ]

@@ -277,6 +277,26 @@ def test_a_net_without_dropout_needs_no_seed(training):
 
 # --------------------------------------------------------------------------------------- networks
 
+
+def convolutions(*inner: int) -> list[tuple[int, int, int]]:
+    """Side, channels and stride of each convolution of the second of two stages."""
+    options = {"stem": 4, "widths": [4, 8], "blocks": [1, 1], "inner": list(inner)}
+    network = build_network(a_recipe(network="residual", options=options))
+    found = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
+    return [
+        (layer.kernel_size[0], layer.filters, layer.strides[0])
+        for layer in found
+        if layer.name.startswith("stage2a")
+    ]
+
+
+def test_a_narrow_block_has_its_3x3_between_two_of_1x1():
+    plain = [(3, 8, 2), (3, 8, 1), (1, 8, 2)]
+
+    assert sorted(convolutions()) == sorted(convolutions(2, 0)) == sorted(plain)
+    assert sorted(convolutions(0, 2)) == sorted([(1, 2, 1), (3, 2, 2), (1, 8, 1), (1, 8, 2)])
+
+
 #: Small options for each network.
 SMALL = {
     "plain": {"stem": 4, "widths": [4], "dropout": 0.3},

@@ -127,6 +127,15 @@ BAD_ARGUMENTS = [
         UsageError,
         r"widths \[4\] and blocks \[1, 1\] differ in length",
     ),
+    (
+        a_recipe(
+            network="residual",
+            options={"stem": 4, "widths": [4, 8], "blocks": [1, 1], "inner": [4]},
+        ),
+        {},
+        UsageError,
+        r"inner \[4\] and widths \[4, 8\] differ in length",
+    ),
     (a_recipe(seed=-1), {}, UsageError, "seed is -1"),
     (a_recipe(share=0.0), {}, UsageError, "share"),
     (
