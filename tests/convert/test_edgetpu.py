@@ -240,7 +240,7 @@ def test_the_shipped_model_goes_through_it(compiler):
     made = compile_edgetpu(SHIPPED, minimum_runtime=13)
 
     assert made.contract.labels == read_contract(SHIPPED).labels
-    assert made.log.on_tpu == 18
+    assert made.log.on_tpu == 32
     assert "(for runtime 13)" in made.log.text
 
 

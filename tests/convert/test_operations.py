@@ -76,12 +76,14 @@ def test_shapes_that_do_not_fit_cost_nothing(name, inputs, outputs):
 def test_the_shipped_model_costs_what_its_layers_add_up_to():
     model = describe(model_path("fast").read_bytes())
 
-    # Side of the output, channels in and out, blocks: of two 3x3 layers, and 1x1 around the first.
-    stages = [(24, 16, 32, 1), (12, 32, 48, 2), (6, 48, 96, 1)]
-    expected = 48**2 * 9 * 16 + 96 * 7
-    for side, before, width, blocks in stages:
-        layers = 9 * before * width + (2 * blocks - 1) * 9 * width**2 + before * width
-        expected += side**2 * layers
+    expected = 48**2 * 9 * 16 + 192 * 7
+    # Channels in and out, 1x1 around the block: of two 3x3 layers.
+    expected += 24**2 * (9 * 16 * 32 + 9 * 32**2 + 16 * 32)
+    # Side; channels in, out and inside; blocks: of 3x3 between 1x1, and 1x1 around the first.
+    for side, before, width, inner, blocks in [(12, 32, 96, 44, 3), (6, 96, 192, 64, 2)]:
+        first = before * inner + 9 * inner**2 + inner * width + before * width
+        others = (blocks - 1) * (2 * width * inner + 9 * inner**2)
+        expected += side**2 * (first + others)
     assert model.multiply_adds == expected
 
 

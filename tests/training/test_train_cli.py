@@ -70,7 +70,7 @@ def test_one_recipe_is_shown_with_every_key_that_can_be_set():
 
     assert result.exit_code == 0
     assert "fast: ours, small" in result.stdout
-    assert "--set options.widths=[32, 48, 96]" in result.stdout
+    assert "--set options.widths=[32, 96, 192]" in result.stdout
     assert '--set schedule.shape="cosine"' in result.stdout
     assert "--set transfer" not in result.stdout
 
