@@ -1,4 +1,4 @@
-"""The parts of a training run, without training: batches, the seeds of chance, the networks."""
+"""The parts of a training run, without training: batches, the seeds of chance, the stages."""
 
 import dataclasses
 import os
@@ -10,10 +10,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 keras = pytest.importorskip("keras", reason="needs the extra [train]")
 
 from fer_edge.training import measure, train  # noqa: E402
-from fer_edge.training.architectures import NETWORKS, build_network  # noqa: E402
+from fer_edge.training.architectures import build_network  # noqa: E402
 from fer_edge.training.augment import Augmentation  # noqa: E402
 from fer_edge.training.batches import Batches, EpochStart  # noqa: E402
-from fer_edge.training.recipe_book import RECIPES  # noqa: E402
 from fer_edge.training.recipes import Targets, Transfer, with_changes  # noqa: E402
 from fer_edge.training.stages import Stage, stages  # noqa: E402
 from fer_edge.training.targets import make_targets, soften  # noqa: E402
@@ -273,68 +272,6 @@ def test_a_net_without_dropout_needs_no_seed(training):
     recipe = a_recipe(options={"stem": 4, "widths": [4], "dropout": 0.0})
 
     EpochStart(batches_of(training, recipe), build_network(recipe), 1).on_epoch_begin(0)
-
-
-# --------------------------------------------------------------------------------------- networks
-
-
-def convolutions(*inner: int) -> list[tuple[int, int, int]]:
-    """Side, channels and stride of each convolution of the second of two stages."""
-    options = {"stem": 4, "widths": [4, 8], "blocks": [1, 1], "inner": list(inner)}
-    network = build_network(a_recipe(network="residual", options=options))
-    found = [layer for layer in network.layers if isinstance(layer, keras.layers.Conv2D)]
-    return [
-        (layer.kernel_size[0], layer.filters, layer.strides[0])
-        for layer in found
-        if layer.name.startswith("stage2a")
-    ]
-
-
-def test_a_narrow_block_has_its_3x3_between_two_of_1x1():
-    plain = [(3, 8, 2), (3, 8, 1), (1, 8, 2)]
-
-    assert sorted(convolutions()) == sorted(convolutions(2, 0)) == sorted(plain)
-    assert sorted(convolutions(0, 2)) == sorted([(1, 2, 1), (3, 2, 2), (1, 8, 1), (1, 8, 2)])
-
-
-#: Small options for each network.
-SMALL = {
-    "plain": {"stem": 4, "widths": [4], "dropout": 0.3},
-    "residual": {"stem": 4, "widths": [4, 8], "blocks": [1, 2], "dropout": 0.1},
-    "custom_cnn": {"widths": [4, 4], "dense": 8, "dropout": 0.25},
-    "mini_xception": {"stem": 4, "widths": [4, 8]},
-}
-
-
-@pytest.mark.parametrize("network", SMALL)
-def test_a_network_takes_raw_pixels_and_ends_in_logits(network):
-    made = build_network(a_recipe(network=network, options=SMALL[network]))
-
-    assert made.input_shape == (None, 48, 48, 1)
-    assert made.output_shape == (None, 7)
-    assert made.get_layer("scale").scale == pytest.approx(1 / 255)
-    assert made.get_layer("logits") is made.layers[-1]
-    answer = keras.ops.convert_to_numpy(made(np.full((2, 48, 48, 1), 255, np.float32)))
-    assert np.isfinite(answer).all()
-
-
-@pytest.mark.parametrize("network", SMALL)
-def test_the_seed_decides_the_weights(network):
-    def made(seed: int) -> list[np.ndarray]:
-        recipe = a_recipe(network=network, options=SMALL[network], seed=seed)
-        return train.prepare_network(recipe, train.Run()).get_weights()
-
-    first, again, other = made(1), made(1), made(2)
-
-    assert all(np.array_equal(one, two) for one, two in zip(first, again, strict=True))
-    assert not all(np.array_equal(one, two) for one, two in zip(first, other, strict=True))
-
-
-def test_every_recipe_names_a_network_that_takes_its_options():
-    import inspect
-
-    for recipe in RECIPES.values():
-        inspect.signature(NETWORKS[recipe.network]).bind(**recipe.options)
 
 
 # ----------------------------------------------------------------------------------------- stages
