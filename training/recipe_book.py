@@ -60,7 +60,6 @@ _SYMMETRIC_SMALL = {
     "dropout": 0.0,
     "pool": True,
 }
-_HARDER_TIED = replace(_FULLER_TIED, brightness=35.0, contrast=(0.6, 1.3), erase=0.0)
 
 _BOOK = (
     Recipe(
@@ -152,7 +151,7 @@ _BOOK = (
         options=_SYMMETRIC_SMALL,
         # Too small to learn much by heart: little holds it back, its schedule is long, and its
         # teachers, which know much more, have most of the say.
-        augmentation=_HARDER_TIED,
+        augmentation=replace(_FULLER_TIED, brightness=35.0, contrast=(0.6, 1.3), erase=0.0),
         targets=replace(_VOTES, label_smoothing=0.05, teacher_weight=0.6),
         optimiser=Optimiser(average=0.998),
         schedule=Schedule(epochs=160, peak_rate=0.1, keep="last"),
