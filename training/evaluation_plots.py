@@ -66,7 +66,8 @@ def roc_figure(curves: Sequence[RocCurve]) -> Figure:
     Args:
         curves: One or more.
     """
-    made = figure(width_px=960, height_px=920)
+    # Wider than high: what the aspect takes from the axes must not be the room of the label.
+    made = figure(width_px=1000, height_px=920)
     axes = tidy(
         made.subplots(),
         x="share of the other classes' images that are taken for it",

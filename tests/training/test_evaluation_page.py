@@ -94,6 +94,14 @@ def test_the_page_can_be_mailed(folder):
     assert "<script" not in html
 
 
+@pytest.mark.parametrize("name", ["confusion.png", "reliability.png", "roc.png"])
+def test_nothing_of_a_plot_is_cut_off_by_its_edges(folder, name):
+    picture = cv2.imread(str(folder / name), cv2.IMREAD_GRAYSCALE)
+
+    edges = [picture[0], picture[-1], picture[:, 0], picture[:, -1]]
+    assert all((edge == 255).all() for edge in edges)
+
+
 def test_the_page_says_the_figures(folder):
     said = text_of(folder / "report.html")
 
